@@ -132,7 +132,11 @@ class Session(HasTraits):
     train : `(X, y)` of tensors or arrays (axis 0 counts samples), a pandas DataFrame with `target=`, a
         map-style Dataset, an iterable of batches, or a DataLoader (its collate and workers are respected).
     valid : the same for validation; a number between 0 and 1 holds out that share of `train`; None for none.
-    loss : `(output, targets) -> scalar tensor`, a class or a name of torch.nn losses; None: inferred.
+    loss : `(output, targets) -> scalar tensor`, a class or a name of torch.nn losses, as "cross_entropy",
+        "bce_with_logits", "nll_loss" or "mse"; where the model puts out probabilities already, "nll_of_probabilities"
+        (after a softmax) or "bce_of_probabilities" (after a sigmoid: `nn.BCELoss`); None: inferred. Another one is set
+        while it trains as `session.loss_function`: it trains and is evaluated from the next step on, and None is
+        the first again. (`session.loss` is the loss of the last step.)
     task : "multilabel", "multiclass", "binary" or "regression"; None: inferred from the targets.
     optimizer : a name of torch.optim, a class, either with options as ("sgd", {"momentum": 0.9}), a factory
         `parameters -> optimizer`, or an optimizer. Set while it trains, the new one begins with empty state,
@@ -212,8 +216,8 @@ class Session(HasTraits):
     -----
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
     clip, weight_decay, threads, trainable, epochs, evaluate_every, evaluate_samples, paused, thresholds,
-    accumulate, reinitialise, normalise, dropout, label_smoothing, ema, precision, early_stopping, on_divergence,
-    selected_layer, selected_sample, selected_step`. The loop reads them between two steps.
+    accumulate, reinitialise, normalise, dropout, loss_function, label_smoothing, ema, precision, early_stopping,
+    on_divergence, selected_layer, selected_sample, selected_step`. The loop reads them between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
     past_scores, evaluation, layer_stats, findings, error, traceback, notes, line, branches, snapshots, trials,
@@ -245,6 +249,7 @@ class Session(HasTraits):
     accumulate = _Wish(1, help="batches a step asked for, whose gradients are accumulated")
     normalise = _Wish(None, help="weight normalisation asked for: pattern -> rule, or None")
     dropout = _Wish(None, help="dropout rates asked for: pattern -> rate; None: as the model was")
+    loss_function = _Wish(None, help="loss asked for, as `loss=` takes it; None: that of the beginning")
     label_smoothing = _Wish(None, help="label smoothing asked for; None: the loss's own")
     ema = _Wish(None, help="decay of the averaged weights asked for, or None")
     precision = _Wish("full", help='"full", "bf16" or "fp16"')
@@ -378,7 +383,7 @@ class Session(HasTraits):
 
     @property
     def _task(self) -> Task:
-        return self._run.data.task
+        return self._run.loop.objective.task
 
     @property
     def task(self) -> str:

@@ -215,7 +215,7 @@ class Writer:
     @property
     def at_first(self) -> Any:
         """What is in force where the script begins, before any change."""
-        return self.script.origin.settings[self.name]
+        return self.script.origin.settings.get(self.name)  # a run of before this control was there has none
 
     @property
     def first(self) -> Any:

@@ -89,9 +89,14 @@ class Patience:
         was, now = ("all" if one is None else f"{one:,}" for one in (before, samples))
         said = f"Evaluations are on {now} validation samples now and were on {was}: what is best is counted anew"
         said += f" ({self.said})."
-        rule, self.rule = self.rule, None
-        self.put(rule)
+        self.forget(self.rule.metric)
         return said
+
+    def forget(self, metric: str) -> None:
+        """Count what is best by a metric anew: its scale is another."""
+        if self.rule is not None and self.rule.metric == metric:
+            rule, self.rule = self.rule, None
+            self.put(rule)
 
     def after(self, value: float | None, step: int) -> str | None:
         """Count an evaluation; return why to stop, or None.

@@ -15,15 +15,15 @@ class LabelSmoothingWriter(Writer):
     """The smoothing of the loss, where it is not the loss's own."""
 
     def begin(self) -> None:
-        wanted, own = self.at_first, self.script.opened.task.loss
+        wanted, own = self.at_first, self.script.task_at(None).loss
         if own is not None and wanted is not None and wanted != getattr(own, "label_smoothing", None):
-            self.script.setup += self._smoothed(wanted)
+            self.script.setup += self._smoothed(wanted, own)
 
     def change(self, entry: Entry) -> list[str]:
-        return self._smoothed(entry.applied)
+        return self._smoothed(entry.applied, self.script.task_at(entry).loss)
 
-    def _smoothed(self, value: Any) -> list[str]:
-        if not isinstance(self.script.opened.task.loss, nn.Module):
+    def _smoothed(self, value: Any, own: Any) -> list[str]:
+        if not isinstance(own, nn.Module):
             raise Unwritable("the label smoothing of a function was changed")
         return [f"loss_function.label_smoothing = {value!r}"]
 

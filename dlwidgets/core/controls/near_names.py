@@ -56,9 +56,10 @@ def name_hint(name: str, options: Iterable[str]) -> str:
     """Return a hint as " Did you mean 'lr'?", or ""."""
     options = list(options)
     key = name.lower()
-    meant = {alias: control.name for control in CONTROLS for alias in control.aliases} | _MEANT
-    if meant.get(key) in options:
-        return f" Did you mean {meant[key]!r}?"
+    meant = {alias: control.name for control in CONTROLS for alias in control.aliases}
+    for names in (_MEANT, meant):
+        if names.get(key) in options:
+            return f" Did you mean {names[key]!r}?"
     if key in _FROZEN and "trainable" in options:
         return " Did you mean trainable={'features': False}?"
     if key in _ELSEWHERE and "train" in options:

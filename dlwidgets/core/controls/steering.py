@@ -21,6 +21,7 @@ from .evaluate_every import EvaluateEvery
 from .evaluate_samples import EvaluateSamples
 from .label_smoothing import LabelSmoothing
 from .learning_rate import LearningRate
+from .loss_function import LossFunction
 from .momentum import Momentum
 from .normalise import Normalise
 from .on_divergence import OnDivergence
@@ -36,8 +37,8 @@ from .weight_decay import WeightDecay
 #: All controls, in the order in which their state is put back and their rows are shown.
 CONTROLS: list[type[Control]] = [
     OptimizerControl, LearningRate, ScheduleControl, Momentum, Betas, WeightDecay, BatchSize, Clipping,
-    Trainable, Reinitialise, Dropout, LabelSmoothing, Normalise, Epochs, EvaluateEvery, EvaluateSamples,
-    Accumulate, Ema, Precision, EarlyStopping, Threads, Thresholds, OnDivergence,
+    Trainable, Reinitialise, Dropout, LossFunction, LabelSmoothing, Normalise, Epochs, EvaluateEvery,
+    EvaluateSamples, Accumulate, Ema, Precision, EarlyStopping, Threads, Thresholds, OnDivergence,
 ]  # fmt: skip
 
 
@@ -205,6 +206,7 @@ class ModelShape:
     def state(self) -> dict[str, Any]:
         return self._steering.state(shape=True)
 
-    def install(self, state: dict[str, Any]) -> None:
-        self._steering.install(state, shape=True)
+    def install(self, state: dict[str, Any]) -> str | None:
+        note = self._steering.install(state, shape=True)
         self._steering.loop.refresh()
+        return note

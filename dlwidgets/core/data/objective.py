@@ -27,17 +27,23 @@ class Objective:
     ----------
     step : `(model, batch) -> loss or dict of losses`, in the task's stead.
     target : the entry of a dict batch that is the target.
+    tried : the inputs of a few samples, and the targets of these and more: another loss is tried on them.
     """
 
     def __init__(
         self, model: nn.Module, task: Task, device: torch.device,
-        step: Callable[[nn.Module, Any], Any] | None = None, target: str | None = None,
+        step: Callable[[nn.Module, Any], Any] | None = None, target: str | None = None, tried: Any = None,
     ) -> None:  # fmt: skip
         self.model, self.task, self.device, self.custom, self.target = model, task, device, step, target
         #: Whether class numbers were met that are unknown and that the loss would not know.
         self.met_unknown = False
+        self.tried = tried
         #: The loss of training in the task's stead, where one is wished for.
         self.smoothing = SmoothedLoss(task, step is not None)
+
+    def change_task(self, task: Task) -> None:
+        """Go on with another loss, with the label smoothing that it has."""
+        self.task, self.smoothing = task, SmoothedLoss(task, self.custom is not None)
 
     @property
     def companions(self) -> Companions:

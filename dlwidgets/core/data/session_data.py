@@ -60,6 +60,7 @@ class SessionData:
     valid: Batches | None
     task: Task
     example: Any  #: A few inputs, as a batch.
+    targets: Any = None  #: Their targets, and those of more samples.
     dtype: torch.dtype | None = None  #: The model's own floating dtype; None where it has none.
     columns: tuple[Any, ...] | None = None  #: The columns of the DataFrame that the inputs were.
     notes: tuple[str, ...] = ()  #: What was found, or done to the data, in sentences.
@@ -120,7 +121,7 @@ def prepare_data(
     if training_step is not None:
         found = Task("custom", None, "training_step= was given", names)
         example = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
-        return SessionData(supply, check, found, slice_rows(example, 0, TRY), dtype, columns, notes, parted)
+        return SessionData(supply, check, found, slice_rows(example, 0, TRY), None, dtype, columns, notes, parted)
 
     entry = target if isinstance(target, str) else None
     inputs, targets = unpack_batch(batch, entry)
@@ -140,17 +141,18 @@ def prepare_data(
         notes += (f"Unknown labels, -1 or NaN, are given to {found.loss_name} as they are: it is to leave them out.",)
     if not found.probabilities and looks_like_probabilities(found.name, output):
         last = "softmax" if found.name == "multiclass" else "sigmoid"
-        other = ", or pass loss=nn.BCELoss()" if last == "sigmoid" else ""
+        other = "nn.BCELoss()" if last == "sigmoid" else "'nll_of_probabilities'"
         notes += (
             f"The model's outputs look like probabilities, but {found.loss_name} wants them as they are "
-            f"before the {last}: leave it out of the model{other}.",
+            f"before the {last}: leave it out of the model, or pass loss={other}.",
         )
     check_finite(model, train, "train", device)
     check_lookups(model, train, "train")
     check_single(model, supply, example, device)
     if check is not None:
         _check_valid(model, valid, check, found, example, entry, device)
-    return SessionData(supply, check, found, example, dtype, columns, notes, parted)
+    every = train.targets if isinstance(train, Rows) else targets
+    return SessionData(supply, check, found, example, every, dtype, columns, notes, parted)
 
 
 def _take_groups(train: Any, valid: Any, groups: Any) -> tuple[Any, Any, Any, tuple[str, ...]]:

@@ -19,6 +19,8 @@ from .labels import refuse_shifted, refuse_signs
 from .reduction import Reduction
 
 TASKS = ("multilabel", "multiclass", "binary", "regression")
+#: What people call the loss of a softmax's outputs.
+_OF_PROBABILITIES = ("nllofprobabilities", "nlllossofprobabilities", "crossentropyofprobabilities", "ceofprobabilities")
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,10 @@ def read_loss(loss: Any) -> Any:
         named = {name.lower(): getattr(nn, name) for name in dir(nn) if name.endswith("Loss")}
         short = {name[: -len("loss")]: made for name, made in named.items()}
         short |= {"bce": nn.BCEWithLogitsLoss, "mae": nn.L1Loss, "ce": nn.CrossEntropyLoss}
+        short |= {"binarycrossentropy": nn.BCELoss, "binarycrossentropywithlogits": nn.BCEWithLogitsLoss}
+        # Of outputs that are probabilities already.
+        short |= {"bceofprobabilities": nn.BCELoss}
+        short |= dict.fromkeys(_OF_PROBABILITIES, NLLOfProbabilities)
         key = loss.lower().replace("_", "").replace(" ", "")
         chosen = named.get(key) or short.get(key)
         if chosen is None:
@@ -165,6 +171,26 @@ def read_loss(loss: Any) -> Any:
             f"loss={loss!r} cannot be called: pass a function (output, targets) -> scalar tensor."
         )
     return loss
+
+
+class NLLOfProbabilities(nn.Module):
+    """The negative log likelihood of outputs that are probabilities already.
+
+    It is `nn.NLLLoss` of their logarithm: for a model that ends with a softmax, what `nn.CrossEntropyLoss` is for
+    one that ends with logits.
+    """
+
+    def __init__(self, ignore_index: int = -100) -> None:
+        super().__init__()
+        self.ignore_index = ignore_index
+
+    def forward(self, output: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Return the mean over class numbers, or rows of probabilities."""
+        # Of 0 the logarithm is infinite, and so would be the loss.
+        log = output.clamp(min=torch.finfo(output.dtype).tiny).log()
+        if targets.shape == output.shape:
+            return -(targets * log).sum(1).mean()
+        return nn.functional.nll_loss(log, targets, ignore_index=self.ignore_index)
 
 
 class KnownLabelsLoss(nn.Module):
@@ -204,9 +230,10 @@ _LOSSES: dict[str, type[nn.Module]] = {
     "multilabel": nn.BCEWithLogitsLoss, "multiclass": nn.CrossEntropyLoss,
     "binary": nn.BCEWithLogitsLoss, "regression": nn.MSELoss,
 }  # fmt: skip
-_CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+_CLASS_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss, NLLOfProbabilities)
 _NUMBER_LOSSES = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
-_LOGIT_LOSSES = (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss, nn.SoftMarginLoss, *_CLASS_LOSSES)
+_LOGIT_LOSSES = (nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss, nn.SoftMarginLoss, *_CLASS_LOSSES[:3])
+_PROBABILITY_LOSSES = (nn.BCELoss, NLLOfProbabilities)
 _LOGIT_FUNCTIONS = (
     F.binary_cross_entropy_with_logits, F.cross_entropy, F.nll_loss, F.multilabel_soft_margin_loss
 )  # fmt: skip
@@ -258,7 +285,7 @@ def infer_task(
     if task is None:
         task, because = _infer_by_targets(targets, output, loss, named)
     outputs = output.shape[1] if output.ndim > 1 else 1
-    known = loss is None or isinstance(loss, (*_LOSSES.values(), nn.BCELoss, KnownLabelsLoss))
+    known = loss is None or isinstance(loss, (*_LOSSES.values(), *_PROBABILITY_LOSSES, KnownLabelsLoss))
     settled = isinstance(loss, KnownLabelsLoss) or getattr(loss, "ignore_index", None) == -1
     if known and task != "regression" and not settled:
         _refuse_unclear(task, targets, outputs)
@@ -267,7 +294,7 @@ def infer_task(
         loss = nn.CrossEntropyLoss(ignore_index=-1) if minus else _LOSSES[task]()
     if isinstance(loss, _LOGIT_LOSSES) or loss in _LOGIT_FUNCTIONS:
         probabilities = False
-    elif isinstance(loss, nn.BCELoss) or loss is F.binary_cross_entropy:
+    elif isinstance(loss, _PROBABILITY_LOSSES) or loss is F.binary_cross_entropy:
         probabilities = True
     else:
         probabilities = looks_like_probabilities(task, output)
@@ -282,6 +309,16 @@ def infer_task(
     found = Task(task, loss, because, names, outputs, probabilities, signed=signed)
     if named:
         _check_names(found, named)
+    if task == "multiclass" and targets.shape[1:] != output.shape[1:] and _compares_numbers(loss):
+        raise ValueError(
+            f"{found.loss_name} compares each output with a number, and the targets are the numbers of classes: pass "
+            "one-hot targets, or a loss of classes, as nn.CrossEntropyLoss()."
+        )
+    if isinstance(loss, NLLOfProbabilities) and not looks_like_probabilities(task, output):
+        raise ValueError(
+            "The model's outputs are no probabilities, which are 0 or more and sum to 1 for each sample: of logits the "
+            "loss is nn.CrossEntropyLoss()."
+        )
     if known:
         _check_fit(found, targets, output)
     _check_names(found, named)
@@ -386,7 +423,7 @@ def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, na
     kind = type(loss).__name__ if isinstance(loss, nn.Module) else getattr(loss, "__name__", "")
     if isinstance(loss, _CLASS_LOSSES) or loss in (F.cross_entropy, F.nll_loss):
         return "multiclass", f"the loss is {kind}"
-    if isinstance(loss, _NUMBER_LOSSES) or loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss):
+    if _compares_numbers(loss):
         return "regression", f"the loss is {kind}"
     if named and not flat:
         return "multilabel", "the targets are lists of labels"
@@ -415,6 +452,10 @@ def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, na
         because = f"the targets are whole numbers, one a position, and the model puts out {columns} values"
         return "multiclass", because
     return "regression", f"the targets are numbers of shape {describe_shapes(targets[0])} a sample"
+
+
+def _compares_numbers(loss: Any) -> bool:
+    return isinstance(loss, _NUMBER_LOSSES) or loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
 
 
 def looks_like_probabilities(task: str, output: torch.Tensor) -> bool:

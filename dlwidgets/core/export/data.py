@@ -148,7 +148,7 @@ def _write_rows(draft: Draft, rows: Rows) -> tuple[str, list[str]]:
         whole = {f"X{number}": value for number, value in enumerate(inputs, start=1)}
         if not all(isinstance(value, torch.Tensor) for value in whole.values()):
             raise Unwritable("the inputs are nested deeper than a tuple of tensors")
-    names, task = [*whole], draft.opened.task
+    names, task = [*whole], draft.tasks[0]
     whole["y"] = targets = rows.targets
     if draft.loop.objective.custom is None and task.loss is not None:
         output = draft.loop.forward(draft.opened.example)
@@ -368,10 +368,10 @@ def _prepare_targets(draft: Draft) -> str:
     output = draft.loop.forward(inputs)
     if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):
         return ""
-    there, calls = draft.opened.task.prepare(targets.to(output.device), output), ""
+    there, calls = draft.tasks[0].prepare(targets.to(output.device), output), ""
     if draft.loop.objective.met_unknown:
         which = "(targets == -1) | targets.isnan()" if targets.is_floating_point() else "targets == -1"
-        calls = f".masked_fill({which}, {ignored_class(draft.opened.task.loss)})"
+        calls = f".masked_fill({which}, {ignored_class(draft.tasks[0].loss)})"
     if there.shape != targets.shape:
         calls += f".reshape({', '.join(map(str, (-1, *there.shape[1:])))})"
     if there.dtype != targets.dtype:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from ..data.task import KnownLabelsLoss
-from .sources import Sources
+from ..data.task import KnownLabelsLoss, Task
+from .sources import Sources, Unwritable
 
 if TYPE_CHECKING:
     from ..base.ledger import Entry
@@ -44,7 +44,7 @@ class Draft:
     notes : what a reader must do or know, in sentences.
     resized : the line that changes the batch size, with braces where it goes.
     ordered : whether batches are cut out of an order, in which those that were left out are told by number.
-    writers, movement : those of the controls, by name; the optimizer's, for all that change it.
+    writers, movement, losses : those of the controls, by name; the optimizer's, for all that change it; the loss's.
     """
 
     loop: Loop
@@ -76,6 +76,7 @@ class Draft:
     ordered: bool = True
     writers: dict[str, Writer] = field(default_factory=dict)
     movement: Any = None
+    losses: Any = None
 
     @property
     def model(self) -> nn.Module:
@@ -95,8 +96,22 @@ class Draft:
     @property
     def masks(self) -> bool:
         """Whether the loss leaves unknown labels out."""
-        loss = self.opened.task.loss
-        return isinstance(loss, KnownLabelsLoss) and (loss.met or self.loop.objective.device.type != "cpu")
+        masked = [loss for task in self.tasks if isinstance(loss := task.loss, KnownLabelsLoss)]
+        return any(loss.met for loss in masked) or (bool(masked) and self.loop.objective.device.type != "cpu")
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks of the run, which differ by their loss."""
+        control: Any = next(one for one in self.controls if one.name == "loss_function")
+        try:
+            return [control.task_of(wish) for wish in self.ever("loss_function")]
+        except ValueError as why:
+            raise Unwritable(f"a loss of the run cannot be made again: {why}") from None
+
+    def task_at(self, entry: Entry | None) -> Task:
+        """Return the task in force at a change; None: the first."""
+        before = [] if entry is None else self.changes[: self.changes.index(entry)]
+        return self.tasks[sum(one.name == "loss_function" for one in before)]
 
     @property
     def to_device(self) -> str:
@@ -121,7 +136,7 @@ class Draft:
 
     def ever(self, name: str) -> list[Any]:
         """Return all values that a control had in the run."""
-        return [self.origin.settings[name], *(entry.applied for entry in self.changed(name))]
+        return [self.origin.settings.get(name), *(entry.applied for entry in self.changed(name))]
 
     def save_beside(self, what: str, value: Any, words: str) -> str:
         """Save an object beside the script; return its path's expression."""

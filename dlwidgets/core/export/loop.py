@@ -162,7 +162,7 @@ def _accumulate(draft: Draft, data: BatchLines, made: list[str]) -> tuple[str, s
 
 def _write_weigh(draft: Draft, data: BatchLines) -> str:
     """Define `weigh(targets)` of a script; return the expression of a batch's targets."""
-    loss, reduction = draft.opened.task.loss, draft.opened.task.reduction
+    loss, reduction = draft.tasks[0].loss, draft.tasks[0].reduction
     words, lines = "how many values the targets are", ["return targets.numel()"]
     if draft.masks:
         words, lines = "how many labels are known", ["return float((targets >= 0).sum())"]

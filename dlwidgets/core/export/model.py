@@ -10,10 +10,11 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from ..base.isolation import eval_mode, preserve_random_state, run_forward
+from ..base.ledger import Entry
 from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
 from ..base.words import pluralize
-from ..data.task import KnownLabelsLoss
+from ..data.task import KnownLabelsLoss, NLLOfProbabilities, Task, find_unknown, ignored_class
 from ..layers.structure import expression_of, structure
 from ..layers.walk import uncompiled
 from .companions import CompanionWriter
@@ -120,25 +121,73 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
         several = any(column.startswith("loss_") for column in draft.loop.history.columns)
         after = ["loss = sum(losses.values())"] if several else []
         return beside.lines, f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
-    loss, name, before = objective.task.loss, "loss_function", []
-    if isinstance(loss, nn.Module):
-        masks = draft.masks
-        if isinstance(loss, KnownLabelsLoss):
-            loss = loss.each if masks else loss.whole
-        try:
-            made, _ = write_module(loss, sources, None, read_texts(type(loss)))
-        except Unwritable as why:
-            raise Unwritable(f"the loss cannot be written: {why}") from None
-        there = draft.to_device if loss.state_dict() else ""
-        before = [f"{'loss_of_each' if masks else name} = {made}{there}"]
-        if not type(loss).__module__.startswith("torch.nn.") and loss.state_dict():
-            path = draft.save_beside("loss", dict(draft.origin.loss or {}), "the loss as it began")
-            before.append(f"{name}.load_state_dict(torch.load({path}, weights_only=True))")
-        if masks:
-            draft.definitions.append(_MASKED)
-    else:
-        name = _name_function(draft, loss, "loss", beside)
+    draft.losses = LossLines(draft, beside)
+    before, name = draft.losses.first
     return [*beside.lines, *before], f"loss = {name}(model({{inputs}}), {{targets}})", []
+
+
+class LossLines:
+    """The losses of a script, in order.
+
+    Attributes
+    ----------
+    first : the lines that make the first, and what it is called.
+    divide_alike : whether the means of all divide by the same.
+    """
+
+    def __init__(self, draft: Draft, beside: CompanionWriter) -> None:
+        self._draft, self._beside, tasks = draft, beside, draft.tasks
+        self._several, changed = len(tasks) > 1, draft.changed("loss_function")
+        losses, objective = [task.loss for task in tasks], draft.loop.objective
+        unknown = objective.met_unknown or bool(find_unknown(objective.tried[1]).any())
+        if unknown and len(set(map(ignored_class, losses))) > 1:
+            raise Unwritable("unknown classes have other numbers under one loss of the run than under another")
+        if draft.masks and not all(isinstance(loss, KnownLabelsLoss) for loss in losses):
+            raise Unwritable("unknown labels were left out by one loss of the run, and not by another")
+        if draft.masks:
+            draft.definitions.append(_MASKED)
+        self.first = self._make(losses[0], 1)
+        self._lines = {id(one): self._make(loss, n)[0] for n, (one, loss) in enumerate(zip(changed, losses[1:]), 2)}
+        self.divide_alike = all(_read_divisor(task) == _read_divisor(tasks[0]) for task in tasks)
+
+    def change(self, entry: Entry) -> list[str]:
+        """Return the lines of a change."""
+        return self._lines[id(entry)]
+
+    def _make(self, loss: Any, number: int) -> tuple[list[str], str]:
+        """Return the lines that make a loss, and its name."""
+        draft, sources, name = self._draft, self._draft.sources, "loss_function"
+        if not isinstance(loss, nn.Module):
+            name = _name_function(draft, loss, f"loss_{number}" if self._several else "loss", self._beside)
+            return ([f"loss_function = {name}"], "loss_function") if self._several else ([], name)
+        if isinstance(loss, KnownLabelsLoss):
+            loss = loss.each if draft.masks else loss.whole
+        called, own = "loss_of_each" if draft.masks else name, not type(loss).__module__.startswith("torch.nn.")
+        if isinstance(loss, NLLOfProbabilities):
+            made = "NLLOfProbabilities(" + (f"{loss.ignore_index})" if loss.ignore_index != -100 else ")")
+            sources.definitions[NLLOfProbabilities.__name__] = inspect.getsource(NLLOfProbabilities).rstrip()
+        else:
+            try:
+                made, _ = write_module(loss, sources, None, read_texts(type(loss)))
+            except Unwritable as why:
+                raise Unwritable(f"the loss cannot be written: {why}") from None
+        kept = loss.state_dict()
+        lines = [f"{called} = {made}{draft.to_device if kept else ''}"]
+        if own and kept:
+            if self._several:
+                raise Unwritable("a loss that keeps tensors of its own was exchanged")
+            path = draft.save_beside("loss", dict(draft.origin.loss or {}), "the loss as it began")
+            lines.append(f"{name}.load_state_dict(torch.load({path}, weights_only=True))")
+        return lines, name
+
+
+def _read_divisor(task: Task) -> Any:
+    """Return what a task's loss divides by, to be compared."""
+    found = task.reduction
+    if found is None:
+        return None
+    weight = None if found.weight is None else found.weight.tolist()
+    return found.summed, found.of_classes, found.masked, found.ignored, weight
 
 
 def _name_function(draft: Draft, function: Any, what: str, beside: CompanionWriter) -> str:

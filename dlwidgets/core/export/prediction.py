@@ -20,7 +20,7 @@ def write_prediction(draft: Draft) -> str:
 
     It stands alone where that data is no rows in memory, is large, or is to be left out.
     """
-    task, given, example = draft.opened.task, draft.thresholds, draft.opened.example
+    task, given, example = draft.loop.objective.task, draft.thresholds, draft.opened.example
     if task.name not in ("multilabel", "binary") or draft.loop.objective.custom is not None:
         return ""
     binary = task.name == "binary"

@@ -196,16 +196,22 @@ def _find_class_source(kind: type) -> str | None:
 def _find_lambda_source(function: Any) -> str:
     """Return a lambda's text, if its lines have no other like it."""
 
-    def described(made: Any) -> tuple[Any, ...]:
-        code = made.__code__
+    def described(code: types.CodeType) -> tuple[Any, ...]:
         plain = [one for one in code.co_consts if not isinstance(one, types.CodeType)]
         return code.co_code, code.co_names, code.co_varnames, plain
 
+    def compiled(text: str, imported: str) -> tuple[Any, ...]:
+        parts = compile(imported + text, "<lambda>", "exec").co_consts
+        return described(next(one for one in parts if isinstance(one, types.CodeType)))
+
+    code, names = function.__code__, function.__globals__
+    # Python compiles a call by the name of a module otherwise where its file imports that name.
+    modules = [name for name in code.co_names if isinstance(names.get(name), types.ModuleType)]
     found = set()
     for node in ast.walk(_parse_fragment(_find_source(function).strip())):
         if isinstance(node, ast.Lambda):
             text = ast.unparse(node)
-            if described(eval(compile(text, "<lambda>", "eval"), {})) == described(function):
+            if described(code) in (compiled(text, ""), compiled(text, "".join(f"import {one}\n" for one in modules))):
                 found.add(text)
     if len(found) != 1:
         raise Unwritable("a lambda cannot be told from what stands around it: give it a name with def")

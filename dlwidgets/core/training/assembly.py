@@ -98,7 +98,8 @@ def assemble(
         training_step=training_step, **learnt,
     )  # fmt: skip
     key = target if isinstance(target, str) else None
-    loop = Loop(Objective(model, opened.task, where, training_step, key), opened.train, made, clip)
+    objective = Objective(model, opened.task, where, training_step, key, (opened.example, opened.targets))
+    loop = Loop(objective, opened.train, made, clip)
     loop.goal = lambda: wish("epochs")
     loop.rate.valid = opened.valid is not None
     asked = loop.rate.read(schedule)
@@ -176,7 +177,7 @@ def _describe_choices(
 def describe(run: Run, status: str, error: str, epochs: int, rejected: Mapping[str, str]) -> str:
     """Describe a session as text, a line for each thing."""
     loop, opened = run.loop, run.data
-    task, device, rate = opened.task, loop.objective.device, loop.rate
+    task, device, rate = loop.objective.task, loop.objective.device, loop.rate
     tensors = [*loop.model.parameters()]
     count, trained = sum(map(numel_of, tensors)), sum(numel_of(p) for p in tensors if p.requires_grad)
     size = f"{count:,} parameters" + (f", {trained:,} of them trainable" if trained != count else "")

@@ -350,8 +350,8 @@ def test_a_name_that_cannot_be_set_is_refused(name, sentence):
     if "what can be set" in sentence:
         assert str(caught.value).endswith(
             "accumulate, batch_size, betas, clip, dropout, early_stopping, ema, epochs, evaluate_every, "
-            "evaluate_samples, label_smoothing, lr, momentum, normalise, optimizer, paused, precision, reinitialise, "
-            "schedule, selected_layer, selected_sample, selected_step, threads, thresholds, trainable, "
+            "evaluate_samples, label_smoothing, loss_function, lr, momentum, normalise, optimizer, paused, precision, "
+            "reinitialise, schedule, selected_layer, selected_sample, selected_step, threads, thresholds, trainable, "
             "weight_decay."
         )
 
@@ -382,6 +382,7 @@ def test_wishes_start_as_what_is_in_force():
         "trainable": None, "reinitialise": None, "optimizer": ("AdamW", {}), "betas": (0.9, 0.999), "momentum": None,
         "schedule": None, "schedule_in_words": "constant", "scheduled_lr": 0.5, "lr_multiplier": 1.0,
         "accumulate": 1, "effective_batch": 5, "normalise": None, "dropout": None, "label_smoothing": 0.0,
+        "loss_function": None, "loss_in_words": "CrossEntropyLoss",
         "ema": None, "precision": "full", "early_stopping": None,
     }  # fmt: skip
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7)).batch_size == 7

@@ -505,7 +505,7 @@ WISHES = {
     "optimizer": ["sgd", "adam", ("sgd", {"momentum": 0.5}), "adamw"], "accumulate": [1, 2],
     "dropout": [None, 0.0, {"3": 0.7}], "label_smoothing": [None, 0.1], "precision": ["full", "bf16"],
     "normalise": [None, {"0": "unit"}, {"*": ("max_norm", 1.0)}], "ema": [None, 0.9],
-    "reinitialise": ["4", ("0", "kaiming"), ["0", "1"]],
+    "reinitialise": ["4", ("0", "kaiming"), ["0", "1"]], "loss_function": [None, "multi_margin", "cross_entropy"],
 }  # fmt: skip
 
 
