@@ -63,4 +63,5 @@ def plain(model=None, epochs=2, loss=None, after=lambda model: None, accumulate=
 def same(left, right):
     left, right = left.state_dict(), right.state_dict()
     assert left.keys() == right.keys()
-    assert [name for name in left if not torch.equal(left[name], right[name])] == []
+    differ = {name: float((left[name] - right[name]).abs().max()) for name in left if not left[name].equal(right[name])}
+    assert not differ, differ

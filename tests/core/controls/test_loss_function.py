@@ -129,14 +129,17 @@ def test_going_back_trials_and_another_session_have_the_loss_of_then():
     same(made.model, plain(loss=loss, at={3: loss.to(nn.MultiMarginLoss())}))
 
 
-def test_a_checkpoint_goes_on_with_the_loss_of_then(tmp_path):
+def test_a_checkpoint_goes_on_with_the_loss_of_then(tmp_path, request):
     def again(wish):
         made = session(checkpoint_dir=tmp_path / str(wish)).step(3)
         made.loss_function = wish
         made.step().save_checkpoint()
-        return made, Session.from_checkpoint(
+        twin = Session.from_checkpoint(
             tmp_path / str(wish), net(), (X, Y), (X[:10], Y[:10]), batch_size=SIZE, epochs=2, optimizer=sgd
         )
+        for one in (made, twin):  # what is saved later draws in the middle of another test
+            request.addfinalizer(one.close)
+        return made, twin
 
     made, twin = again("MultiMarginLoss")
     assert twin.loss_function == "MultiMarginLoss"

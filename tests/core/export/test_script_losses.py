@@ -131,3 +131,5 @@ def test_a_resumed_run_writes_its_losses(tmp_path):
     text = twin.step(2).to_script(tmp_path / "run.py").read_text()
     assert text.count("loss_function = nn.MultiMarginLoss()") == 1
     assert text.count("loss_function = nn.CrossEntropyLoss()") == 2
+    made.close()
+    twin.close()
