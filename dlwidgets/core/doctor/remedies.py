@@ -11,6 +11,7 @@ import numpy as np
 
 from ..base.numbers import format_number, format_rate
 from ..base.words import did_you_mean
+from ..layers.walk import walk
 from .course import find_last_good, find_onset
 from .finding import Finding
 
@@ -41,6 +42,7 @@ class Case:
     norms : the gradient norms measured from before the trouble, float64.
     losses : of the line under way, float64.
     snapshots : steps of which a state is kept, and the rate that was in force there.
+    loss, last : the loss, and the kind of the model's last layer, by their names.
     has_valid, has_dropout : whether there is validation data; whether the model has layers of dropout.
     read : returns a wish in one form; raises ValueError in a sentence.
     """
@@ -50,6 +52,8 @@ class Case:
     norms: np.ndarray = field(default_factory=lambda: np.empty(0))
     losses: np.ndarray = field(default_factory=lambda: np.empty(0))
     snapshots: Mapping[int, float | None] = field(default_factory=dict)
+    loss: str = ""
+    last: str = ""
     has_valid: bool = True
     has_dropout: bool = True
     read: Callable[[str, Any], Any] = lambda name, value: value
@@ -62,8 +66,9 @@ class Case:
         norms = columns["grad_norm"][: max(0, finding.step - 1) or None][-_NORMS:]
         return cls(
             finding, {**run.settings(), **steering.wishes()}, norms[np.isfinite(norms)],
-            columns["loss"], run.timeline.rates, run.data.valid is not None,
-            bool(run.loop.dropout.layers()), steering.read,
+            columns["loss"], run.timeline.rates,
+            run.loop.objective.task.loss_name, type(walk(run.loop.model)[-1].module).__name__,
+            run.data.valid is not None, bool(run.loop.dropout.layers()), steering.read,
         )  # fmt: skip
 
     @property
@@ -274,8 +279,18 @@ def _training(case: Case, layer: str) -> dict[str, bool]:
 
 
 def _swap_loss(case: Case) -> Dose:
+    """Put the loss that takes what the model puts out, which may be a probability already."""
     case.get("loss_function")
-    return "The loss that fits the task", {"loss_function": None}
+    fits = {
+        "BCEWithLogitsLoss": "BCELoss" if case.last == "Sigmoid" else "",
+        "CrossEntropyLoss": "NLLLoss" if case.last == "LogSoftmax" else "",
+        "NLLLoss": "CrossEntropyLoss" if case.last not in ("Softmax", "LogSoftmax") else "",
+        "BCELoss": "BCEWithLogitsLoss" if case.last != "Sigmoid" else "",
+    }
+    better = "CrossEntropyLoss" if case.finding.rule == "targets_one_hot" else fits.get(case.loss)
+    if not better:
+        raise Unfit(f"{case.loss} is what fits the task: it is the last layer that has to be another")
+    return f"{case.loss} → {better}", {"loss_function": better}
 
 
 def _scale_inputs(case: Case) -> Dose:

@@ -75,6 +75,17 @@ def test_the_limit_is_the_90th_percentile_of_the_norms_measured_before_the_troub
     assert limit == pytest.approx(np.quantile(norms, 0.9), rel=1e-2)
 
 
+@pytest.mark.parametrize(
+    ("loss", "last", "better"),
+    [("BCEWithLogitsLoss", "Sigmoid", "BCELoss"), ("CrossEntropyLoss", "LogSoftmax", "NLLLoss"),
+     ("NLLLoss", "Linear", "CrossEntropyLoss"), ("CrossEntropyLoss", "Softmax", None), ("NLLLoss", "LogSoftmax", None)],
+)  # fmt: skip
+def test_the_loss_is_swapped_for_the_one_that_takes_the_output(loss, last, better):
+    (found,) = offer_remedies(Case(finding("swap_loss"), {"loss_function": None}, loss=loss, last=last))
+    assert found.settings == ({"loss_function": better} if better else {})
+    assert bool(found.why_not) is (better is None)
+
+
 def test_a_control_that_a_session_has_not_is_said():
     case = Case(finding("scale_inputs"), {"lr": 0.1})
     assert offer_remedies(case)[0].why_not == "this session has no control 'input_scaling'"
