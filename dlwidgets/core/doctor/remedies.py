@@ -279,7 +279,7 @@ def _training(case: Case, layer: str) -> dict[str, bool]:
 
 
 def _swap_loss(case: Case) -> Dose:
-    """Put the loss that takes what the model puts out, which may be a probability already."""
+    """Swap the loss for the one that takes the output."""
     case.get("loss_function")
     fits = {
         "BCEWithLogitsLoss": "BCELoss" if case.last == "Sigmoid" else "",
