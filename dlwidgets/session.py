@@ -770,11 +770,17 @@ class Session(HasTraits):
     def diagnose(self) -> pd.DataFrame:
         """Return what is wrong, and what was checked, as a data frame.
 
+        Before the first step it first checks the data, the model and whether a copy of it learns one batch, which
+        takes a second or two and leaves no trace.
+
         A row for each of `findings`, those that last first, by severity; then the checks that did not run, with
         why; then those that were quiet. Columns are check, outcome ("found", "over", "not run", "quiet"), severity,
         layer, since and until (steps), what (sentences), remedies.
         """
-        return self._run.result(self._run.attendant.frame)
+        attendant = self._run.attendant
+        if not self.steps and not self._run.orders.going:
+            self._run.result(attendant.look_before, sliced=True)
+        return self._run.result(attendant.frame)
 
     @property
     def checks(self) -> tuple[Check, ...]:

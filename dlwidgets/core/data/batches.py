@@ -110,6 +110,11 @@ def fingerprint(batch: Any) -> int:
     return code
 
 
+def draw_rows(of: int, count: int) -> torch.Tensor:
+    """Return numbers of `count` rows, drawn the same each time."""
+    return torch.randperm(of, generator=torch.Generator().manual_seed(16))[:count].sort().values
+
+
 def batch_length(batch: Any) -> int:
     """Count the samples in a batch of any form.
 
@@ -335,6 +340,14 @@ class Batches:
         """Return a batch of about the first `count` samples, using none up."""
         raise NotImplementedError
 
+    def preview(self, count: int) -> Any:
+        """Return a batch of about `count` samples; restore all generators.
+
+        They are spread over the data where it is read by number, lest all are of one class; else the first.
+        """
+        with self._sources.preserve():
+            return slice_rows(self.peek(count), 0, count)
+
     def count_readable(self) -> int:
         """Count the samples that can be read by number."""
         return batch_length(self._first())
@@ -466,6 +479,10 @@ class IndexedBatches(Batches):
 
     def peek(self, count: int) -> Any:
         return self._fetch(slice(count))
+
+    def preview(self, count: int) -> Any:
+        with self._sources.preserve() if self._draws else nullcontext():
+            return self._fetch(draw_rows(self._count, count))
 
     def count_readable(self) -> int:
         return self._count

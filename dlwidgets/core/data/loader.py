@@ -18,7 +18,7 @@ from ..base.isolation import preserve_random_state
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
 from ..base.words import pluralize
-from .batches import Batches, Continued, SourceState, StreamStart, batch_length, checksum, fingerprint
+from .batches import Batches, Continued, SourceState, StreamStart, batch_length, checksum, draw_rows, fingerprint
 from .source import find_length
 
 _END = object()
@@ -205,6 +205,13 @@ class LoaderBatches(Batches):
         if isinstance(dataset, IterableDataset):
             return collate(self._look.first(count))  # type: ignore[union-attr]
         return collate([dataset[i] for i in range(min(count, len(dataset)))])  # type: ignore[arg-type]
+
+    def preview(self, count: int) -> Any:
+        if not self._by_number():
+            return super().preview(count)
+        with self._sources.preserve():
+            rows = draw_rows(len(self.loader.dataset), count)  # type: ignore[arg-type]
+            return self.loader.collate_fn([self.loader.dataset[row] for row in rows.tolist()])
 
     def count_readable(self) -> int:
         return len(self.loader.dataset) if self._by_number() else super().count_readable()  # type: ignore[arg-type]

@@ -339,16 +339,18 @@ class BatchLook:
     Attributes
     ----------
     seen : whether it has looked.
+    batch : what it was shown, until the end of the step.
     """
 
     def __init__(self, data: SessionData, model: nn.Module, target: str | None) -> None:
         self._data, self._target, self._probe = data, target, EntranceProbe(model)
         self._facts: DataFacts | None = None
         self.seen = False
+        self.batch: Any = None
 
     def __call__(self, batch: Any, count: int = 1) -> None:
         """Look at a batch: see `Loop.look_next`."""
-        self.seen = True
+        self.seen, self.batch = True, batch
         # What cannot be looked at is not known; the step is taken.
         with contextlib.suppress(Exception), torch.no_grad():
             self._facts = measure_data(self._data, batch, self._target)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..scoring.scores import Scores
     from .data_facts import DataFacts
     from .model_facts import ModelFacts
+    from .preflight import Preflight
     from .producer import Producer
 
 _NONE = np.empty(0)
@@ -61,6 +62,7 @@ class Evidence:
     failure : the step that was not taken last; None where the last one was.
     unzeroed : optimizers of the training step's own whose gradients it never zeroes, by name.
     model, data : what was found of the model and the data before the first step; None where not looked at.
+    preflight : what a batch tried on a copy of the model showed; None where none was tried.
     """
 
     step: int = 0
@@ -78,6 +80,7 @@ class Evidence:
     unzeroed: tuple[str, ...] = ()
     model: ModelFacts | None = None
     data: DataFacts | None = None
+    preflight: Preflight | None = None
 
     def column(self, name: str, last: int | None = None) -> np.ndarray:
         """Return a column of the history, float64: all, or the `last`."""

@@ -15,6 +15,7 @@ from .divergence import Divergence
 from .evidence import Evidence, FailedStep
 from .finding import Finding
 from .model_facts import ModelFacts, read_model
+from .preflight import Preflight, make_preflight, mix_in_passing
 from .producer import find_producer
 from .rule import Rule
 from .rules import RULES
@@ -58,7 +59,7 @@ class Examination:
     divergence : what the run does by itself where it diverges.
     findings : what lasts, and what is over of late; those that last first, by severity.
     looks : what the newest looks at the layers measured, in order.
-    model, data : facts of the model and the data: see `Evidence`.
+    model, data, preflight : facts of the model and the data: see `Evidence`.
     """
 
     def __init__(self, run: Run, rules: Iterable[Rule] = RULES) -> None:
@@ -67,6 +68,7 @@ class Examination:
         self.looks: deque[LayerStats] = deque(maxlen=_LOOKS)
         self.model: ModelFacts | None = None
         self.data: DataFacts | None = None
+        self.preflight: Preflight | None = None
         #: Looks at the first batch, until that was seen.
         self._look: BatchLook | None = None
         #: What the model's facts depend on, when they were read.
@@ -156,15 +158,28 @@ class Examination:
             dataclasses.replace(one, until=None) if one.until is not None and one.until > steps else one for one in kept
         ])
 
-        if self.data is not None:
+        if self.data is not None or self.preflight is not None:
             self.examine("start")
 
     # -- looking
 
+    def look_before(self) -> None:
+        """Check data, model and one batch before the first step.
+
+        Nothing of the run is changed by it. It pauses, as a job in slices does.
+        """
+        self.preflight, facts = make_preflight(self._run)
+        if facts is not None:
+            self.data = facts
+        self.examine("start")
+
     def _end_look(self) -> None:
         """Keep what the look at the first batch has found."""
         if self._look is not None and self._look.seen:
-            self.data, self._look = self._look.end() or self.data, None
+            look, self._look = self._look, None
+            self.data = look.end() or self.data
+            if self.preflight is None and look.batch is not None:
+                self.preflight = mix_in_passing(self._run.loop, look.batch)
             self.examine("start")
 
     def _read_model(self) -> None:
@@ -185,7 +200,7 @@ class Examination:
             changes=run.timeline.line.changes, task=loop.objective.task, epochs=loop.epochs,
             steps_in_epoch=loop.accumulation.steps_in_epoch(), has_valid=run.data.valid is not None,
             scores=None if found is None else found.scores, waited=self._share_waited(), failure=self._failure,
-            unzeroed=self._unzeroed.found, model=self.model, data=self.data,
+            unzeroed=self._unzeroed.found, model=self.model, data=self.data, preflight=self.preflight,
         )  # fmt: skip
 
     def _share_waited(self) -> float | None:

@@ -11,6 +11,7 @@ from . import (
     clipping,
     companions,
     duplicates,
+    first_batch,
     fitting,
     gradients,
     initialisation,
@@ -31,5 +32,5 @@ RULES: tuple[Rule, ...] = (
     *loss.RULES, *gradients.RULES, *rate.RULES, *clipping.RULES, *batches.RULES, *fitting.RULES, *chance.RULES,
     *speed.RULES, *precision.RULES, *companions.RULES, *last_layer.RULES, *initialisation.RULES, *units.RULES,
     *parameters.RULES, *batch_norm.RULES, *inputs.RULES, *targets.RULES, *boxes.RULES, *labels.RULES,
-    *duplicates.RULES,
+    *duplicates.RULES, *first_batch.RULES,
 )  # fmt: skip

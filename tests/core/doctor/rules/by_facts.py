@@ -31,7 +31,8 @@ def found(train: Any, valid: Any = None, model: nn.Module | None = None, **optio
     """Return the findings on the data after one step."""
     session = Session(linear() if model is None else model, train, valid, evaluate_every=None, **options)
     session.step()
-    return [one for one in session.findings if one.rule.startswith(("inputs", "targets", "class", "labels", "valid_", "channels"))]
+    known = ("inputs", "channels", "targets", "class", "labels", "valid_")
+    return [one for one in session.findings if one.rule.startswith(known)]
 
 
 def names(*given: Any, **options: Any) -> list[str]:
