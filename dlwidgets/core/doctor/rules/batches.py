@@ -40,7 +40,7 @@ def find_noise(evidence: Evidence) -> Iterator[Finding]:
 RULES = (
     Rule(
         "batch_noise", "batches too small", find_noise,
-        f"up to {_FEW} samples, and a noise of the loss over {_NOISE:.0%} of the first (measured with 32 samples: 2 to 10 "
-        "%)", confirm=2,
+        f"up to {_FEW} samples, and a noise of the loss over {_NOISE:.0%} of the first (with 32 samples: 2 to 10 %)",
+        confirm=2,
     ),
 )  # fmt: skip

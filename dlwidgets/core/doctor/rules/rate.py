@@ -119,7 +119,7 @@ RULES = (
     Rule(
         "rate_too_high", "steps that are too long", find_too_high,
         "a change of the middle layer's weights by "
-        + " or ".join(f"{share:.0%} upon which the loss is {factor:g} times as high" for share, factor in _LONG_AT_FIRST)
+        + " or ".join(f"{share:.0%} upon which the loss is {rise:g} times as high" for share, rise in _LONG_AT_FIRST)
         + f", or by {_LONG:.0%} after step {_FIRST_STEPS} (usual: 0.1 %, Karpathy, CS231n notes)",
     ),
     Rule(
