@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 #: The share of the training's time that the rules may take.
 SHARE = 0.004
-#: The steps after which the rules look at a young run, and every how many later.
-_EARLY, _EVERY = (1, 2, 5), 10
-#: Up to this step they look whatever the time: a fast loop is there before its budget allows a second look.
+#: The steps after which the rules look at a young run, or after a change, and every how many later.
+_EARLY, _AFTER, _EVERY = (1, 2, 5), (3, 10, 20, 50, 100), 10
+#: Up to this step, as after a change, they look whatever the time: a fast loop is there before it allows a second look.
 _YOUNG = 100
 #: A finding is over once it was not seen again in so many examinations in a row.
 _QUIET = 3
@@ -87,6 +87,7 @@ class Examination:
         self._unseen: dict[tuple[str, str | None], int] = {}
         self._checks: dict[str, Check] = {}
         self._next, self._at = 0, -1
+        self._changes, self._changed = len(self._run.timeline.line.changes), -_YOUNG - 1
         self._waited = (0.0, 0.0)
 
     # -- the run tells
@@ -112,7 +113,7 @@ class Examination:
         self._end_look()
         steps = loop.steps
         self._unzeroed.after_step(steps)
-        if not evaluated and (steps < self._next or (steps > _YOUNG and not self._budget.due())):
+        if not self._is_time(steps) and not evaluated:
             return
         began = time.perf_counter()
         self._next = next((one for one in _EARLY if one > steps), (steps // _EVERY + 1) * _EVERY)
@@ -123,6 +124,15 @@ class Examination:
         if any(one.rule == "loss_diverging" and one.severity == "high" and one.until is None for one in self.findings):
             self._see_to(self.divergence.see_to_explosion)
         self._budget.spent(time.perf_counter() - began)
+
+    def _is_time(self, steps: int) -> bool:
+        """Say whether the rules are to look after this step."""
+        if len(changes := self._run.timeline.line.changes) != self._changes:
+            self._changes, self._changed = len(changes), steps - 1
+            self._run.loop.watch.look_soon()
+        if steps - self._changed in _AFTER:
+            return True
+        return steps >= self._next and (steps <= _YOUNG or self._budget.due())
 
     def _see_to(self, trouble: Callable[[], bool]) -> bool:
         """Have a trouble seen to; what was found stays found."""

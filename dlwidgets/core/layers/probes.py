@@ -223,7 +223,7 @@ class LayerMonitor:
         self._spent = self._began = self._ended = 0.0
         #: Seconds and steps since the last look; None before the first.
         self._passed: float | None = None
-        self._steps = self._counted = 0
+        self._steps = self._counted = self._soon = 0
         #: Seconds in looks and in all, the past fading.
         self._looked = self._all = 0.0
 
@@ -244,11 +244,15 @@ class LayerMonitor:
         if probe is not None:
             self._began = time.perf_counter()
             self._counted += 1
-            if self._counted in _EARLY or self._time_budget.due(self._began):
+            if self._counted in _EARLY or self._counted == self._soon or self._time_budget.due(self._began):
                 self._spent = 0.0
                 return self._units or _NOTHING
         self._watching = None
         return _NOTHING
+
+    def look_soon(self) -> None:
+        """Look at the step after the next, whose loss shows what a change did."""
+        self._soon = self._counted + 2
 
     def see_loss(self, loss: torch.Tensor) -> None:
         """Note what the loss is computed of, before its backward."""

@@ -74,6 +74,19 @@ def test_a_run_that_explodes_is_found_to_and_the_step_that_failed_is_named():
     assert "loss_diverging" in steps and steps["loss_not_finite"] == made.steps + 1
 
 
+def test_a_change_is_looked_at_soon_by_rules_and_in_the_layers():
+    made, looked = session(epochs=100), []
+    rule = Rule("toy", "toys", lambda evidence: looked.append(evidence.step) or [], "none")
+    made._run.attendant = Examination(made._run, [rule])
+    made._run.attendant._budget.due = made._run.loop.watch._time_budget.due = lambda now=None: False
+    made.step(300)
+    del looked[:]
+    made.lr = 1e-2
+    made.step(120)
+    assert looked == [303, 310, 320, 350, 400]
+    assert made._run.attendant.looks[-1].step == 303
+
+
 def test_what_was_checked_is_said_before_a_step_too():
     made = session()
     before = {check.rule.name: check.outcome for check in made.checks}
