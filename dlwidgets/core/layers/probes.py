@@ -251,7 +251,7 @@ class LayerMonitor:
         return _NOTHING
 
     def look_soon(self) -> None:
-        """Look at the step after the next, whose loss shows what a change did."""
+        """Look at the step after the next, as after a change."""
         self._soon = self._counted + 2
 
     def see_loss(self, loss: torch.Tensor) -> None:

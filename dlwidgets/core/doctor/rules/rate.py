@@ -74,7 +74,7 @@ def find_too_low(evidence: Evidence) -> Iterator[Finding]:
         ended = evidence.column("lr")[:: max(1, evidence.step // 64)].any()
         yield Finding(
             "rate_too_low", "medium" if ended else "high", "The learning rate is 0: nothing is learnt",
-            f"It has been 0 for {_AT_ZERO} steps or more" + ("; before, it was not." if ended else ", from the first on."),
+            f"It has been 0 for {_AT_ZERO} steps or more" + ("; before, it was not." if ended else ", from the first."),
             why=why, evidence={"rate": 0.0}, chart=chart, remedies=remedies,
         )  # fmt: skip
         return
