@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,11 +39,14 @@ class LossPath:
     ----------
     operations : names in autograd's words, the loss first: ("NllLoss", "LogSoftmax", "Softmax"). What only
         reshapes is left out.
-    targets : (least, greatest, mean, mean square) of a regression's targets; None of others.
+    targets : (least, greatest, mean square) of a regression's targets; None of others.
+    unlearnt : what the mean of it is where nothing is known: ln C of C classes, ln 2 of yes or no, the mean square of
+        numbers; None where that is not known.
     """
 
     operations: tuple[str, ...]
-    targets: tuple[float, float, float, float] | None = None
+    targets: tuple[float, float, float] | None = None
+    unlearnt: float | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,7 @@ class Signals:
         called as a function has the path of the layer before it.
     norms : path of each BatchNorm that learns its statistics -> samples and values a
         channel of its smallest batch, and calls.
-    output, outputs : (least, greatest) of the model's output, and its size along its second axis; None where it is no
-        tensor.
+    output : (least, greatest) of the model's output; None where it is no tensor.
     sums_to_one : whether each sample's outputs are 0 or more and sum to 1.
     last : the path of the layer that put the output out; None where an operation after it did.
     losses : what the loss was computed of.
@@ -72,7 +75,6 @@ class Signals:
     saturated: Mapping[str, float] = field(default_factory=dict)
     norms: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     output: tuple[float, float] | None = None
-    outputs: int | None = None
     sums_to_one: bool = False
     last: str | None = None
     losses: tuple[LossPath, ...] = ()
@@ -125,11 +127,10 @@ class SignalNotes:
         ends, off = (tuple(numbers[-3:-1]), numbers[-1]) if out is not None else (None, 1.0)
         count = len(self._spread)
         shares = self._within(dict(zip(self._saturated, numbers[count:])))
-        width = out.shape[1] if out is not None and out.ndim > 1 else None
         sums = ends is not None and ends[0] >= 0 and off < 1e-3
         return Signals(
             list(self._spread), np.array(numbers[:count], np.float32), frozenset(self.called), shares,
-            dict(self._norms), ends, width, sums, self._last, self.losses,
+            dict(self._norms), ends, sums, self._last, self.losses,
         )  # fmt: skip
 
     def _within(self, shares: dict[str, float]) -> dict[str, float]:
@@ -161,6 +162,8 @@ _SHAPES = {
     "View", "UnsafeView", "Reshape", "ReshapeAlias", "Transpose", "T", "Permute", "Squeeze", "Unsqueeze", "Select",
     "Slice", "Index", "Clone", "Alias", "ToCopy", "Expand", "AsStrided", "NativeDropout",
 }  # fmt: skip
+#: Where the model begins, at the latest.
+_LAYERS = {"Addmm", "Mm", "Bmm", "Convolution", "NativeBatchNorm", "NativeLayerNorm", "Embedding", "AccumulateGrad"}
 #: How many nodes are searched, and how many operations before a loss are named.
 _NODES, _BEFORE = 60, 4
 
@@ -174,8 +177,8 @@ def read_losses(loss: torch.Tensor) -> tuple[LossPath, ...]:
             continue
         seen.add(node)
         if (name := _name(node)) in _LOSSES:
-            found.append(LossPath((name, *_before(node)), _targets(node) if name in _REGRESSION else None))
-        else:
+            found.append(_path_of(node, name))
+        elif name not in _LAYERS:
             waiting += [one for one, _ in node.next_functions]
     return tuple(found)
 
@@ -184,18 +187,40 @@ def _name(node: Any) -> str:
     return str(node.name()).rpartition("::")[2].partition("Backward")[0]
 
 
+def _source(node: Any) -> Any:
+    """Return the node before that does more than reshape, or None."""
+    while node.next_functions and (node := node.next_functions[0][0]) is not None:
+        if _name(node) not in _SHAPES:
+            return node
+    return None
+
+
 def _before(node: Any) -> list[str]:
     names: list[str] = []
-    while len(names) < _BEFORE and node.next_functions and (node := node.next_functions[0][0]) is not None:
-        name = _name(node)
-        if name not in _SHAPES:
-            names.append(name)
+    while len(names) < _BEFORE and (node := _source(node)) is not None:
+        names.append(_name(node))
     return names
 
 
-def _targets(node: Any) -> tuple[float, float, float, float] | None:
+def _path_of(node: Any, name: str) -> LossPath:
+    operations = (name, *_before(node))
+    if name in _REGRESSION and (targets := _targets(node)) is not None:
+        return LossPath(operations, targets, targets[2])
+    if name.startswith("Binary"):
+        weighed = any(getattr(node, name, None) is not None for name in ("_saved_weight", "_saved_pos_weight"))
+        return LossPath(operations, unlearnt=None if weighed else math.log(2))
+    inner = _source(node) if name.startswith("Nll") else node
+    if inner is None or _name(inner) != "LogSoftmax":
+        return LossPath(operations)
+    # A negative axis is told as an unsigned number.
+    axis = inner._saved_dim if inner._saved_dim < 2**63 else inner._saved_dim - 2**64
+    classes = inner._saved_result.shape[axis]
+    return LossPath(operations, unlearnt=math.log(classes))
+
+
+def _targets(node: Any) -> tuple[float, float, float] | None:
     given = getattr(node, "_saved_target", None)
     if given is None or not given.numel():
         return None
-    y = given.detach().double() if given.device.type == "cpu" else given.detach().float()
-    return tuple(torch.stack([y.amin(), y.amax(), y.mean(), y.square().mean()]).tolist())  # type: ignore[return-value]
+    y = given.detach().float()
+    return tuple(torch.stack([y.amin(), y.amax(), y.square().mean()]).tolist())  # type: ignore[return-value]

@@ -96,4 +96,19 @@ def test_what_a_loss_is_computed_of_is_read_from_its_graph(loss, wanted):
 
 def test_the_targets_of_a_regression_are_read_with_it():
     (found,) = read_losses(F.mse_loss(nn.Linear(4, 3)(torch.randn(16, 4)), T))
-    assert found.targets == pytest.approx([one.item() for one in (T.min(), T.max(), T.mean(), T.square().mean())])
+    assert found.targets == pytest.approx([one.item() for one in (T.min(), T.max(), T.square().mean())])
+
+
+@pytest.mark.parametrize("loss", [
+    lambda out: F.cross_entropy(out, Y), lambda out: F.cross_entropy(out[..., None].mT.mT, Y[:, None]),
+    lambda out: F.nll_loss(out.log_softmax(-1), Y), lambda out: F.binary_cross_entropy_with_logits(out, T),
+    lambda out: F.mse_loss(out, T),
+])  # fmt: skip
+def test_what_knowing_nothing_costs_is_the_loss_of_zeros(loss):
+    out = nn.Linear(4, 3)(torch.randn(16, 4))
+    assert read_losses(loss(out))[0].unlearnt == pytest.approx(loss(out * 0).item())
+
+
+def test_what_a_weighed_loss_costs_is_not_guessed():
+    out = nn.Linear(4, 3)(torch.randn(16, 4))
+    assert read_losses(F.binary_cross_entropy_with_logits(out, T, pos_weight=torch.full((3,), 9.0)))[0].unlearnt is None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...data.task import KnownLabelsLoss
 from ...layers.signals import LossPath
 from ..evidence import Evidence
 from ..finding import Chart, Finding
@@ -30,7 +31,7 @@ def find_initial_loss(evidence: Evidence) -> Iterator[Finding]:
     losses, first = evidence.losses, _first_loss(evidence)
     if not len(losses) or evidence.step > _FIRST or first is None:
         return
-    value, (expected, what) = float(losses[0]), _expected(evidence, first)
+    value, expected = float(losses[0]), first.unlearnt
     over = _OVER_SQUARES if first.targets is not None else _OVER
     if not expected or not value > over * expected:
         return
@@ -38,7 +39,7 @@ def find_initial_loss(evidence: Evidence) -> Iterator[Finding]:
     yield Finding(
         "initial_loss", "high" if times > _FAR_OVER * over else "medium",
         f"The first loss is {value:.3g}, {times:.2g} times what knowing nothing costs",
-        f"It should be near {what} = {expected:.3g}.",
+        f"It should be near {expected:.3g}, {_name_of(first)}.",
         why="Before the first step a network knows nothing, and should say so: about the same for everything. A loss "
         "far over that means that it is sure, and wrong: its last weights are too large, or its inputs are.",
         step=1, evidence={"loss": value, "expected": expected}, remedies=("scale_inputs", "reinitialise", "warm_up"),
@@ -113,21 +114,19 @@ def _first_loss(evidence: Evidence) -> LossPath | None:
     look = looks[0] if looks else None
     if look is None or look.step != 1 or look.signals is None or task is None or task.loss is None:
         return None
-    if task.reduction is not None and task.reduction.summed:
+    # Of a function of one's own it is not known what it makes of several terms.
+    own = not isinstance(task.loss, KnownLabelsLoss) and not str(type(task.loss).__module__).startswith("torch")
+    own = own and not str(getattr(task.loss, "__module__", "")).startswith("torch")
+    if own or (task.reduction is not None and task.reduction.summed) or not look.signals.losses:
         return None
-    plain = getattr(task.loss, "pos_weight", None) is None and look.signals.losses
-    return look.signals.losses[0] if plain else None
+    return look.signals.losses[0]
 
 
-def _expected(evidence: Evidence, first: LossPath) -> tuple[float, str]:
-    """Return the loss of a model that knows nothing, and its name."""
-    kind = first.operations[0]
-    if first.targets is not None:
-        return first.targets[3], "the mean square of the targets"
-    if kind.startswith("Binary"):
-        return math.log(2), "ln 2"
-    count = evidence.looks[0].signals.outputs if evidence.looks[0].signals is not None else None
-    return (math.log(count), f"ln {count}") if count and count > 1 else (0.0, "")
+def _name_of(loss: LossPath) -> str:
+    """Say what a model that knows nothing is held against."""
+    if loss.targets is not None:
+        return "the mean square of the targets"
+    return "ln 2" if loss.operations[0].startswith("Binary") else f"ln {math.exp(loss.unlearnt or 0):.0f}"
 
 
 def _needs_loss(evidence: Evidence) -> str:

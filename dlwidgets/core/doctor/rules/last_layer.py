@@ -91,7 +91,7 @@ def judge_last_layer(loss: LossPath, signals: Signals) -> Mismatch | None:
     if kind == "BinaryCrossEntropyWithLogits":
         return {"Sigmoid": _SIGMOID, "Softmax": _SIGMOID, "Relu": _RELU}.get(last)
     if loss.targets is not None and last in _REACH:
-        (low, high), (least, greatest, *_) = _REACH[last], loss.targets
+        (low, high), (least, greatest, _) = _REACH[last], loss.targets
         if least < low - 1e-6 or greatest > high + 1e-6:
             ends = "any number" if high == float("inf") else f"{high:g}"
             return _filled(_OUT_OF_REACH, f"{low:g}", ends, least, greatest)

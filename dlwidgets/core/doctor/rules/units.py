@@ -10,7 +10,7 @@ from ..finding import Chart, Finding
 from ..rule import Rule
 
 #: So many looks in a row must show it, since some units are zero in a batch by chance; so many units a layer has.
-_LOOKS, _UNITS = 3, 4
+_LOOKS, _UNITS = 3, 8
 #: The share of a layer's units that are dead (SageMaker Debugger: over half of a layer; trainproof: 90 %; measured in
 #: healthy runs: up to 31 %), and from which on nearly nothing passes. Of batches smaller than this one that.
 _DEAD, _ALL_DEAD, _BATCH = 0.5, 0.9, 16
