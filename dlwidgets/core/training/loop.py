@@ -370,14 +370,17 @@ class Loop:
 
     def state(self) -> dict[str, Any]:
         """Return where the loop is; weights, optimizer, data say it themselves."""
-        ended = self.epoch_ended
-        return {"steps": self.steps, "epochs": self.epochs, "epoch_ended": ended, "taken": self._taken}
+        return {
+            "steps": self.steps, "epochs": self.epochs, "epoch_ended": self.epoch_ended, "taken": self._taken,
+            "undrawn": self._undrawn, "skipped": self._skipped,
+        }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
         """Be where the loop was; others cut the history."""
         self.steps, self.epochs, self.epoch_ended = state["steps"], state["epochs"], state["epoch_ended"]
         self._taken, self.layer_stats = state["taken"], None
-        self._undrawn, self._skipped = None, False
+        undrawn = state.get("undrawn")
+        self._undrawn, self._skipped = None if undrawn is None else undrawn.clone(), state.get("skipped", False)
         self._mark.forget()
         self._stray.forget()
 

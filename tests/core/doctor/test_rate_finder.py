@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import interrupt_main
+
 import numpy as np
 import pytest
 import torch
@@ -92,6 +94,33 @@ def test_a_loader_goes_on_where_it_was():
     made.step(3), twin.step(3)
     made.find_lr(steps=15)
     assert same_state(states(made.fit(progress=False)), states(twin.fit(progress=False)))
+
+
+def test_a_step_that_failed_is_left_out_with_the_same_random_numbers():
+    results = []
+    for search in (False, True):
+        made = session(train=Noisy())
+        made.model.register_forward_pre_hook(broken := Broken())
+        broken.on = False
+        made.step(3)
+        broken.on = True
+        with pytest.raises(RuntimeError, match="broken"):
+            made.step(1)
+        broken.on = False
+        if search:
+            made.find_lr(steps=10)
+        made.skip()
+        results.append(states(made.fit(progress=False)))
+    assert same_state(*results)
+
+
+def test_an_interrupt_ends_it_and_all_is_as_before():
+    made, twin = session(), session()
+    made.step(3), twin.step(3)
+    made.observe(lambda change: change["new"] and change["new"][0].taken > 2 and interrupt_main(), "trials")
+    with pytest.raises(KeyboardInterrupt):
+        made.find_lr(steps=100_000)
+    assert same_state(states(made), states(twin)) and made.status == "paused"
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "stopped"])
