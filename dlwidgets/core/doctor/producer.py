@@ -41,6 +41,13 @@ _BACKWARD_HINTS = {
 }
 _ALIKE = {"truediv": "div", "rsqrt": "sqrt", "log_softmax": "softmax", "log2": "log", "log10": "log", "log1p": "log"}
 
+#: Numbers of this size have grown over steps; what they do to an operation says nothing of it.
+_HUGE = 1e10
+_GROWN = (
+    "Numbers had grown so far before that the result has no room in float32 (3.4e38): not the layer is to blame, but "
+    "the steps before it, which were too long."
+)
+
 
 @dataclass(frozen=True)
 class Producer:
@@ -136,13 +143,29 @@ def _in_parameters(model: nn.Module) -> Producer | None:
 
 
 @dataclass
+class _Frame:
+    """A layer whose forward runs, and whether it has called others."""
+
+    path: str
+    module: nn.Module
+    calls: bool = False
+
+
+@dataclass
 class _Place:
     """Where an operation stands, and the layers before and after it."""
 
-    path: str | None
-    leaf: bool
+    frame: _Frame | None
     after: str | None
     before: str | None = None
+
+    @property
+    def path(self) -> str | None:
+        return None if self.frame is None else self.frame.path
+
+    @property
+    def leaf(self) -> bool:
+        return self.frame is not None and not self.frame.calls and self.frame.path != ""
 
     def words(self) -> str:
         if self.path is None:
@@ -179,7 +202,7 @@ class _Guard(TorchFunctionMode):
         super().__init__()
         layers = [layer for layer in walk(model) if not layer.again]
         self._layers, self._thread = layers, threading.get_ident()
-        self._stack: list[tuple[str, nn.Module]] = []
+        self._stack: list[_Frame] = []
         self._ended: str | None = None
         #: Places that wait for the layer that begins after them.
         self._open: list[_Place] = []
@@ -213,7 +236,9 @@ class _Guard(TorchFunctionMode):
             for place in self._open:
                 place.before = path
             self._open = []
-            self._stack.append((path, module))
+            if self._stack:
+                self._stack[-1].calls = True
+            self._stack.append(_Frame(path, module))
 
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
         if threading.get_ident() != self._thread or not self._stack:
@@ -226,12 +251,10 @@ class _Guard(TorchFunctionMode):
                 given = list(tree_tensors(inputs))
                 self._note(type(module).__name__, given, [one for one in given if _bad(one)], new)
             self._claim(output, type(module).__name__)
-        path, _ = self._stack.pop()
-        self._ended = path or self._ended
+        self._ended = self._stack.pop().path or self._ended
 
     def _place(self) -> _Place:
-        path, module = self._stack[-1] if self._stack else (None, None)
-        place = _Place(path, module is not None and not module._modules and path != "", self._ended)
+        place = _Place(self._stack[-1] if self._stack else None, self._ended)
         self._open.append(place)
         return place
 
@@ -253,7 +276,7 @@ class _Guard(TorchFunctionMode):
 
     def _note(self, name: str, given: list[Any], before: list[Any], found: list[Any], said: Any = None) -> None:
         words, evidence = _statistics(given, said, found[0])
-        weights = self._stack[-1][1]._parameters.values() if self._stack else ()
+        weights = self._stack[-1].module._parameters.values() if self._stack else ()
         largest = [float(one.detach().abs().amax()) for one in weights if one is not None and one.numel()]
         if largest:
             evidence["weights_largest"] = max(largest)
@@ -338,9 +361,11 @@ def _told(
     where = f"Going backward {where}" if backward else f"{where[0].upper()}{where[1:]}"
     what = f"the gradient of {name}()" if backward else f"{name}()"
     hints, kind = _BACKWARD_HINTS if backward else _HINTS, _ALIKE.get(name, name)
+    largest = max(abs(evidence.get("input_least", 0.0)), abs(evidence.get("input_greatest", 0.0)))
+    hint = _GROWN if largest > _HUGE else hints.get(kind, "")
     return Producer(
         place.kind, place.path or place.after, f"{where} came the first number that is not finite: {what} {said}",
-        dict(evidence), hints.get(kind, ""),
+        dict(evidence), hint,
     )  # fmt: skip
 
 

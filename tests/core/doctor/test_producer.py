@@ -127,6 +127,28 @@ def test_samples_that_are_not_finite_are_named_by_their_numbers():
     assert sorted(int(one) for one in found.sentence.split("(from 0): ")[1].split(".")[0].split(", ")) == [5, 40]
 
 
+def test_where_numbers_have_grown_for_long_the_layer_is_not_to_blame():
+    made = Session(Net(same, same), Pairs(torch.randn(64, 8), torch.randint(0, 3, (64,))), optimizer="sgd", lr=1e30)
+    with pytest.raises(ArithmeticError):
+        made.step(5)
+    (found,) = [one for one in made.findings if one.rule == "loss_not_finite"]
+    assert "not the layer is to blame" in found.why
+
+
+def test_a_layer_that_calls_none_of_those_that_it_holds_is_one():
+    class Holding(Apply):
+        def __init__(self):
+            super().__init__(lambda x: (x - 1e9).log())
+            self.unused = nn.Linear(2, 2)
+
+    def hold(model):
+        model.block[2] = Holding()
+        return model
+
+    _, found = failing(change=hold)
+    assert found.layer == "block.2" and found.sentence.startswith("In block.2 ")
+
+
 def test_the_search_leaves_no_trace_and_the_run_goes_on_to_the_same_weights():
     def trained(fails):
         torch.manual_seed(0)

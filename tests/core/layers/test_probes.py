@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
 from dlwidgets.core.base import time_budget
 from dlwidgets.core.layers import dead_units as dead
@@ -414,10 +415,22 @@ def test_a_loss_of_unknown_divisor_shows_which_layers_are_not_finite():
     assert stats.step == 3 and dict(zip(stats.paths, stats.finite)) == {"0": True, "2": False}
 
 
+class Functional(nn.Module):
+    """Calls activations as functions, one in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(1, 4)
+
+    def forward(self, x):
+        return F.relu(self.fc(x).tanh() + torch.sigmoid(x), inplace=True)
+
+
 def test_a_session_whose_layers_are_watched_trains_to_the_same_weights():
     weights = []
     for on in (False, True):
-        session = session_of(nn.Sequential(net(), nn.Dropout(0.5), nn.BatchNorm1d(1)), seed=3)
+        layers = [net(), Functional(), nn.Dropout(0.5), nn.BatchNorm1d(4), nn.Linear(4, 1)]
+        session = session_of(nn.Sequential(*layers), seed=3)
         if not on:
             session._run.attendant = Attendant()
         # Every step, not only those that time allows.
