@@ -185,6 +185,11 @@ class Session(HasTraits):
         axes are drawn by that function of torch.nn.init, and biases are 0. Given here, before the first step; set
         while it trains, between two steps, each time it is set. Read, it says which were drawn last, how, and how
         many times layers were drawn so far.
+    input_scaling : how the inputs are scaled before the model, wherever the session calls it (training, evaluation,
+        `predict`, activations, layers): "standardize", each channel of images or each column to mean 0 and standard
+        deviation 1, as measured on at most 2,048 training samples; "0..1", divided by 255; (mean, std) as numbers,
+        or one for each channel; None: as they are. uint8 becomes float32. `save()` writes weights for inputs that
+        are scaled so: `applied` has the numbers.
     accumulate : batches a step; their gradients are those of the mean over all their samples.
     normalise : "unit", "unit_dim1", "max_norm", ("max_norm", 3.0) or "weight_norm" for all weights of two or
         more axes, or {pattern: rule}: see `core.controls.normalise.WeightNormalisation`.
@@ -216,8 +221,9 @@ class Session(HasTraits):
     -----
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
     clip, weight_decay, threads, trainable, epochs, evaluate_every, evaluate_samples, paused, thresholds,
-    accumulate, reinitialise, normalise, dropout, loss_function, label_smoothing, ema, precision, early_stopping,
-    on_divergence, selected_layer, selected_sample, selected_step`. The loop reads them between two steps.
+    accumulate, input_scaling, reinitialise, normalise, dropout, loss_function, label_smoothing, ema, precision,
+    early_stopping, on_divergence, selected_layer, selected_sample, selected_step`. The loop reads them between two
+    steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
     past_scores, evaluation, layer_stats, findings, error, traceback, notes, line, branches, snapshots, trials,
@@ -256,6 +262,7 @@ class Session(HasTraits):
     early_stopping = _Wish(None, help="(metric, patience, min_delta, restore), or None")
     on_divergence = _Wish("pause", help='"pause", "rewind" or "go on": on a loss that explodes or is not finite')
     threads = _Wish(None, help="threads of torch asked for; None: the session's own choice")
+    input_scaling = _Wish(None, help='"standardize", "0..1", (mean, std), or None')
     reinitialise = _Wish(None, help="layers to draw anew; read, (layers, init, times) of those drawn last, or None")
     trainable = _Wish(None, help="pattern -> whether it is to train; None: as the model was")
     epochs = _Wish(10, help="epochs that a run trains")
@@ -317,6 +324,7 @@ class Session(HasTraits):
         threads: int | None = None,
         trainable: Any = None,
         reinitialise: Any = None,
+        input_scaling: Any = None,
         accumulate: int = 1,
         normalise: Any = None,
         dropout: Any = None,
@@ -349,7 +357,8 @@ class Session(HasTraits):
             "optimizer": optimizer, "lr": lr, "schedule": schedule, "batch_size": batch_size, "clip": clip,
             "weight_decay": weight_decay, "threads": threads, "trainable": trainable, "ema": ema,
             "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "precision": precision,
-            "label_smoothing": label_smoothing, "early_stopping": early_stopping, **more,
+            "label_smoothing": label_smoothing, "early_stopping": early_stopping,
+            "input_scaling": input_scaling, **more,
         }  # fmt: skip
         self._run, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, target=target, groups=groups,

@@ -19,6 +19,7 @@ from .ema import Ema
 from .epochs import Epochs
 from .evaluate_every import EvaluateEvery
 from .evaluate_samples import EvaluateSamples
+from .input_scaling import InputScalingControl
 from .label_smoothing import LabelSmoothing
 from .learning_rate import LearningRate
 from .loss_function import LossFunction
@@ -38,7 +39,8 @@ from .weight_decay import WeightDecay
 CONTROLS: list[type[Control]] = [
     OptimizerControl, LearningRate, ScheduleControl, Momentum, Betas, WeightDecay, BatchSize, Clipping,
     Trainable, Reinitialise, Dropout, LossFunction, LabelSmoothing, Normalise, Epochs, EvaluateEvery,
-    EvaluateSamples, Accumulate, Ema, Precision, EarlyStopping, Threads, Thresholds, OnDivergence,
+    EvaluateSamples, Accumulate, InputScalingControl, Ema, Precision, EarlyStopping, Threads, Thresholds,
+    OnDivergence,
 ]  # fmt: skip
 
 

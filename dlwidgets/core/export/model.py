@@ -81,7 +81,7 @@ def _write_architecture(draft: Draft, model: nn.Module) -> str:
                 return False
             built.load_state_dict(loop.normalisation.plain(model.state_dict()))
             built.to(loop.objective.device)
-            with eval_mode(model), eval_mode(built):
+            with eval_mode(model), eval_mode(built), loop.scaling.applied(built):
                 outputs = (run_forward(one, partial(call_model, one, inputs)) for one in (model, built))
                 ours, theirs = map(StateCopier(), outputs)
             return same_state(ours, theirs)

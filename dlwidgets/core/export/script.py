@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 _NAMES = frozenset(
     """FullBatches HERE Schedule X accumulate averaged batch batch_size batches best best_loss class_weights classes
     clip_adaptively clipped data dataset device draw_batches draw_layers epoch epochs exchange found gathered
-    generator group head index inputs items left_out load_data loader loss loss_function loss_of_each losses
-    losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed model name optimizer order
-    parameter parts predict predicted probabilities project projected rest said samples schedule scheduler seed
-    shuffle so split start state step targets thresholds true unit_norm unit_norms unite valid value weigh weight
-    weights wrong y""".split()
+    generator group head index input_mean input_std inputs items left_out load_data loader loss loss_function
+    loss_of_each losses losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed model name
+    optimizer order parameter parts predict predicted probabilities project projected rest said samples scale_inputs
+    schedule scheduler seed shuffle so split start state step targets thresholds true unit_norm unit_norms unite
+    valid value weigh weight weights wrong y""".split()
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from ..base.numbers import read_integer
 from ..base.trees import describe_shapes, tree_map
 from ..base.words import pluralize, quote_names
 from ..controls.clipping import Clip
+from ..controls.input_scaling import accept_bytes
 from ..controls.optimizer import describe_optimizer, make_optimizer
 from ..controls.parameter_groups import groups_by_id
 from ..controls.patterns import FreezableParts, describe_trainable, read_trainable
@@ -93,10 +95,11 @@ def assemble(
     trained = [one for one in beside.loss_parameters() if one.requires_grad]
     made = make_optimizer(optimizer, model, lr, weight_decay, choice is not None, trained)
     _refuse_strangers(made, model, beside)
-    opened = prepare_data(
-        model, train, valid, batch_size=batch_size, seed=number, device=where, target=target,
-        training_step=training_step, **learnt,
-    )  # fmt: skip
+    with accept_bytes(model) if wanted["input_scaling"] is not None else contextlib.nullcontext():
+        opened = prepare_data(
+            model, train, valid, batch_size=batch_size, seed=number, device=where, target=target,
+            training_step=training_step, **learnt,
+        )  # fmt: skip
     key = target if isinstance(target, str) else None
     objective = Objective(model, opened.task, where, training_step, key, (opened.example, opened.targets))
     loop = Loop(objective, opened.train, made, clip)

@@ -24,6 +24,7 @@ from ..controls.clipping import Clip, GradientClipper, total_norm
 from ..controls.dropout import DropoutRates
 from ..controls.early_stopping import Patience
 from ..controls.ema import WeightAverage
+from ..controls.input_scaling import InputScaling
 from ..controls.normalise import WeightNormalisation
 from ..controls.parameter_groups import follow_model
 from ..controls.precision import MixedPrecision
@@ -88,7 +89,7 @@ class Loop:
     ----------
     parameters : the model's, listed anew whenever they may have changed.
     steps, epochs : optimizer steps taken, and epochs completed.
-    freezing, clip, rate, accumulation, precision, normalisation, dropout, average, patience : what trains,
+    freezing, clip, rate, accumulation, precision, normalisation, dropout, scaling, average, patience : what trains,
         and what a step or an evaluation has beside the plain loop; to be changed between two steps.
     goal : returns how many epochs the run, or the next one, will have completed when it is done.
     epoch_ended : whether an epoch ended with the last call of `step()`.
@@ -130,6 +131,7 @@ class Loop:
         # What a step can have beside the plain loop. Switched off, none of them touches a number.
         self.accumulation, self.precision = Accumulation(batches), MixedPrecision(objective.device)
         self.normalisation, self.dropout = WeightNormalisation(self.model), DropoutRates(self.model)
+        self.scaling = InputScaling()
         self.average, self.patience = WeightAverage(self.model), Patience(self.model, self._tensors_beside)
         self._mark, self._stray = RandomMark(), StrayDraws()
         self.parameters: list[nn.Parameter] = list(self.model.parameters())

@@ -606,6 +606,7 @@ class Run:
         ):  # fmt: skip
             for part in (model, *self.loop.objective.companions.roots.values()):
                 stack.enter_context(use_device(part, self._device))
+            stack.enter_context(self.loop.scaling.applied(model))
             self._borrowing = True
             model.train()
             self.loop.freezing.hold_statistics(mode_was_set=True)

@@ -378,7 +378,7 @@ def test_wishes_start_as_what_is_in_force():
         "trainable": None, "reinitialise": None, "optimizer": ("AdamW", {}), "betas": (0.9, 0.999), "momentum": None,
         "schedule": None, "schedule_in_words": "constant", "scheduled_lr": 0.5, "lr_multiplier": 1.0,
         "accumulate": 1, "effective_batch": 5, "normalise": None, "dropout": None, "label_smoothing": 0.0,
-        "loss_function": None, "loss_in_words": "CrossEntropyLoss",
+        "input_scaling": None, "loss_function": None, "loss_in_words": "CrossEntropyLoss",
         "ema": None, "precision": "full", "early_stopping": None,
     }  # fmt: skip
     assert Session(net(), DataLoader(TensorDataset(X, LABELS), 7)).batch_size == 7

@@ -506,6 +506,7 @@ WISHES = {
     "dropout": [None, 0.0, {"3": 0.7}], "label_smoothing": [None, 0.1], "precision": ["full", "bf16"],
     "normalise": [None, {"0": "unit"}, {"*": ("max_norm", 1.0)}], "ema": [None, 0.9],
     "reinitialise": ["4", ("0", "kaiming"), ["0", "1"]], "loss_function": [None, "multi_margin", "cross_entropy"],
+    "input_scaling": [None, "standardize", (0.5, 2.0)],
 }  # fmt: skip
 
 
