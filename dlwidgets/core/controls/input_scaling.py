@@ -41,10 +41,9 @@ class Scale(NamedTuple):
 class InputScaling:
     """Scales what a model is called with: (x - mean) / std.
 
-    What is scaled is the first tensor.
-    It is a forward pre-hook, which is on the model while a session computes with it, and never else: all that
-    a session computes sees the same inputs, and whoever calls the model by hand calls it as it was made. Inputs
-    of uint8 become float32.
+    x is the first tensor; of uint8 it becomes float32. It is a forward pre-hook, which is on the model while a
+    session computes with it, and never else: all that a session computes sees the same inputs, and whoever calls
+    the model by hand calls it as it was made.
     """
 
     def __init__(self) -> None:

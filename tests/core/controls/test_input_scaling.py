@@ -72,7 +72,8 @@ def test_each_channel_or_column_has_its_numbers(shape, numbers, view):
             self.last = nn.Linear(int(np.prod(shape[1:])), 4)
 
         def forward(self, x):
-            seen.append(x.detach().clone())
+            if len(x) == COUNT:  # a step, and no look at a few samples
+                seen.append(x.detach().clone())
             return self.last(x.flatten(1))
 
     made = Session(Seeing(), (inputs, Y), batch_size=COUNT, input_scaling="standardize").step()
