@@ -15,8 +15,8 @@ from ..rule import Rule
 #: training loss fell meanwhile.
 _AFTER, _ROSE, _FELL = 3, 0.1, 0.1
 #: Under-fitting: both losses over that of always saying the same, after so many epochs and steps, while training's
-#: falls by less than so many standard errors in the last 200.
-_TRIVIAL, _EPOCHS, _STEPS, _ERRORS = 0.98, 3, 100, 3.0
+#: falls by less than so many standard errors in the last 200. Far above it is another matter.
+_TRIVIAL, _MOST, _EPOCHS, _STEPS, _ERRORS = 0.98, 1.5, 3, 100, 3.0
 #: Validation too good: its loss over that of the last training steps, and a score that is next to perfect.
 _FAR_BELOW, _PERFECT, _AT_ONCE = 0.3, 0.99, 2
 _SCORES = ("accuracy", "macro_f1")
@@ -88,7 +88,7 @@ def find_underfitting(evidence: Evidence) -> Iterator[Finding]:
         return
     trivial, now = trivial_loss(evidence), float(curve.recent[-100:].mean())
     _, valid = _evaluations(evidence)
-    if trivial is None or not 0 < _TRIVIAL * trivial < min([now, *valid[-1:]]):
+    if trivial is None or not 0 < _TRIVIAL * trivial < min([now, *valid[-1:]]) or now > _MOST * trivial:
         return
     yield Finding(
         "underfitting", "medium", f"Under-fitting: after {evidence.epochs} epochs the loss is {now:.3g}",

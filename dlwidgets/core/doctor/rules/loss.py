@@ -21,6 +21,8 @@ _SPIKE_NOISE, _AROUND, _SPIKE_HEIGHT, _SPIKE_SHARE, _SPIKES = 10.0, 10, 2.5, 0.5
 #: A flat loss changed by less than this share, and by less than so many standard errors, in so many steps; not of a
 #: model that began below this share of the loss of a guess, as one that was trained before does.
 _FLAT_SHARE, _FLAT_ERRORS, _FLAT_STEPS, _KNOWN = 0.02, 2.5, 50, 0.8
+#: A step that changes the weights by less than this share of them is too short (healthy: 2e-4 or more).
+TOO_SHORT = 1e-5
 #: An oscillation: steps looked at; full swings in them at least; the share of the variance that one frequency has
 #: (white noise: 0.1); its swing over the height of the loss.
 _WINDOW, _SWINGS, _PURE, _SWING = 128, 5, 0.5, 0.05
@@ -105,6 +107,8 @@ def find_flat(evidence: Evidence) -> Iterator[Finding]:
     if share < -_FLAT_SHARE or errors < -_FLAT_ERRORS or fell > _FLAT_SHARE * curve.height(curve.first):
         return
     if curve.first < _KNOWN * guess_loss(evidence) or curve.now > _OVER_FIRST * curve.first:  # trained before
+        return
+    if evidence.looks and evidence.looks[-1].step_length < TOO_SHORT:  # of that another rule says why
         return
     yield Finding(
         "loss_flat", "medium", f"Nothing is learnt: the loss stays at {float(np.median(curve.recent)):.3g}",

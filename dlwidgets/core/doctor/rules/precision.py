@@ -44,7 +44,7 @@ def find_epsilon(evidence: Evidence) -> Iterator[Finding]:
 
 def find_half(evidence: Evidence) -> Iterator[Finding]:
     """Find half precision that cannot hold epsilon or the steps."""
-    if not evidence.looks or not (look := evidence.looks[-1]).dtypes:
+    if not evidence.step or not evidence.looks or not (look := evidence.looks[-1]).dtypes:
         return
     eps, rate = _epsilon(evidence), float(evidence.column("lr", 1)[-1])
     if eps is not None and eps < _LEAST and "float16" in look.dtypes:
@@ -55,11 +55,13 @@ def find_half(evidence: Evidence) -> Iterator[Finding]:
             "weights in float32 and let autocast compute in half precision (precision=\"fp16\").",
             evidence={"epsilon": eps}, remedies=("adam_eps", "full_precision"),
         )  # fmt: skip
+        return
     resolution = np.array([_RESOLUTION.get(dtype, 0.0) for dtype in look.dtypes])
-    if not resolution.any() or not rate:
+    if not resolution.any() or not rate or not look.finite.all():
         return
     size = look.weight_norm / np.sqrt(np.maximum(look.sizes, 1))
-    step = rate if eps is not None else rate * per_weight(look)
+    # Momentum adds steps up; Adam's are about as long as the rate, whatever the gradient.
+    step = rate if eps is not None else rate / (1 - (evidence.settings.get("momentum") or 0.0)) * per_weight(look)
     lost = step < resolution / 2 * size
     if look.sizes[lost].sum() > 0.5 * look.sizes.sum():
         kind = look.dtypes[int(np.argmax(lost))]

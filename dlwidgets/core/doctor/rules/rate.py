@@ -9,7 +9,7 @@ import numpy as np
 from ..evidence import Evidence
 from ..finding import Chart, Finding
 from ..rule import Rule
-from .loss import chart_losses, find_swing, warms_up
+from .loss import TOO_SHORT, chart_losses, find_swing, warms_up
 
 #: Steps that change the weights of the middle layer by this share of them are too long where the loss then rises by
 #: this factor in so many steps; or, where they are no longer among the first, by themselves (usual is 1e-3: Karpathy,
@@ -17,9 +17,8 @@ from .loss import chart_losses, find_swing, warms_up
 _LONG_AT_FIRST, _NEXT, _LONG, _FIRST_STEPS = ((0.3, 2.5), (0.6, 1.2)), 3, 0.2, 20
 #: For so many steps a step that was too long is held against the rate.
 _MEMORY = 300
-#: A step that changes them by less than this is too short (healthy: 2e-4 or more), while the loss moves by less than
-#: this share and these standard errors.
-_SHORT, _STILL, _ERRORS = 1e-5, 0.02, 3.0
+#: Steps are too short where the loss moves by less than this share and these standard errors meanwhile.
+_STILL, _ERRORS = 0.02, 3.0
 #: Steps at a rate of 0; steps whose rates are looked at; the share of its height from which on a rate counts.
 _AT_ZERO, _RATES, _TENTH = 5, 50, 0.1
 #: A momentum that adds up so many steps is too high by itself; or this one, where the loss swings or rises.
@@ -84,7 +83,7 @@ def find_too_low(evidence: Evidence) -> Iterator[Finding]:
         return
     lengths = [look.step_length for look in looks]
     change, errors = curve.trend()
-    if not max(lengths) < _SHORT or abs(change) > _STILL or abs(errors) > _ERRORS:
+    if not max(lengths) < TOO_SHORT or abs(change) > _STILL or abs(errors) > _ERRORS:
         return
     yield Finding(
         "rate_too_low", "medium",
@@ -124,7 +123,8 @@ RULES = (
     ),
     Rule(
         "rate_too_low", "steps that are too short", find_too_low,
-        f"a rate of 0, or a change of the weights by under {_SHORT:g} while the loss stays within its noise", confirm=2,
+        f"a rate of 0, or a change of the weights by under {TOO_SHORT:g} while the loss stays within its noise",
+        confirm=2,
     ),
     Rule(
         "momentum", "too much momentum", find_momentum,

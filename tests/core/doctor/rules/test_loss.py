@@ -65,8 +65,8 @@ def test_a_loss_that_leaps_in_the_first_step_diverges_from_what_it_was_before():
 def test_another_loss_function_begins_anew():
     losses = np.concatenate([falling(100), 20 * falling(60, seed=1)])
     assert found(losses) == {"loss_diverging"}
-    assert not found(losses, changes=[change("loss", 100)])
-    assert found(losses, changes=[change("loss", 100, rejected=True)]) == {"loss_diverging"}
+    assert not found(losses, changes=[change("loss_function", 100)])
+    assert found(losses, changes=[change("loss_function", 100, rejected=True)]) == {"loss_diverging"}
 
 
 def test_a_smaller_batch_makes_no_spikes():
