@@ -225,7 +225,7 @@ class Examination:
         """Have the rules of these moments look, and keep what they find."""
         evidence, reported = self.evidence(), {}
         for rule in self._rules:
-            if rule.when in when:
+            if rule.when in when or (rule.when == "model" and {"start", "steps"} & {*when}):
                 found, self._checks[rule.name] = _look(rule, evidence)
                 reported[rule.name] = (rule, found)
         self._take_in(reported, evidence.step)
@@ -246,7 +246,7 @@ class Examination:
                 self._seen.pop(key, None)
                 if key in known and known[key].until is None:
                     self._unseen[key] = self._unseen.get(key, 0) + 1
-                    if self._unseen[key] >= _QUIET or rule.when == "evaluation":
+                    if self._unseen[key] >= _QUIET or rule.when in ("evaluation", "model"):
                         known[key] = dataclasses.replace(known[key], until=step)
             for key, one in now.items():
                 self._unseen.pop(key, None)
@@ -304,6 +304,7 @@ _WAITING = {
     "steps": "no step was taken here yet",
     "evaluation": "nothing was evaluated here yet",
     "failure": "no step was taken here yet",
+    "model": "the model was not looked at yet",
     "start": "the pre-flight was not made: session.diagnose() makes it before the first step",
 }
 

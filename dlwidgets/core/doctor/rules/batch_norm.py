@@ -90,7 +90,7 @@ RULES = (
     ),
     Rule(
         "batch_norm_frozen", "BatchNorm that moves while frozen", find_moving_frozen,
-        "frozen parameters and train mode",
+        "frozen parameters and train mode", when="model",
     ),
     Rule(
         "batch_norm_twice", "BatchNorm updated several times a step", find_updated_twice,

@@ -96,23 +96,17 @@ def _listed(paths: list[str]) -> str:
     return (paths[-1] or "the model's own weights") + (f" and {len(paths) - 1} more" if paths[1:] else "")
 
 
-def _needs_model(evidence: Evidence) -> str:
-    return "" if evidence.model is not None else "the model was not looked at yet"
-
-
 def _needs_looks(evidence: Evidence) -> str:
     return "" if len(evidence.looks) >= _LOOKS else f"needs {_LOOKS} looks at the layers"
 
 
 RULES = (
-    Rule("parameters_frozen", "a model that is all frozen", find_frozen, "no parameter trains", missing=_needs_model),
+    Rule("parameters_frozen", "a model that is all frozen", find_frozen, "no parameter trains", when="model"),
     Rule(
         "parameters_left_out", "parameters that no optimizer moves", find_left_out, "one or more that is to train",
-        missing=_needs_model,
+        when="model",
     ),
-    Rule(
-        "hidden_layers", "layers in a plain list", find_hidden, "any weight that is no parameter", missing=_needs_model
-    ),
+    Rule("hidden_layers", "layers in a plain list", find_hidden, "any weight that is no parameter", when="model"),
     Rule(
         "parameters_still", "layers without a gradient, or that do not move", find_still,
         f"no gradient, or no change at a rate over 0, in {_LOOKS} looks in a row", missing=_needs_looks,

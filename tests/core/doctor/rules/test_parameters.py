@@ -28,7 +28,9 @@ def test_layers_in_a_plain_list_are_found():
         def forward(self, x):
             return self.head(self.layers[0](x).relu())
 
-    one = only(run(Hidden()), "hidden_layers")
+    made = run(Hidden(), steps=0)
+    made.diagnose()  # before any step
+    one = only(made, "hidden_layers")
     assert "ModuleList" in one.sentence and "72 weights" in one.sentence
 
 
