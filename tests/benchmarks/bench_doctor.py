@@ -87,14 +87,16 @@ def observe(outcome: Outcome, arguments: dict[str, Any], steps: int) -> Outcome:
     return outcome
 
 
-def run_faults(names: Iterable[str], where: Iterable[str], steps: int, seed: int) -> Iterator[Outcome]:
+def run_faults(
+    names: Iterable[str], where: Iterable[str], steps: int, seed: int, optimizer: str = "adamw"
+) -> Iterator[Outcome]:
     """Yield the outcome of each fault in each set-up where it makes sense."""
     for name in names:
         fault = faults.FAULTS[name]
         for setup in fault.setups:
             if setup in where:
                 outcome = Outcome(setup, name, seed, expected=fault.rules, unseen=bool(fault.unseen))
-                yield observe(outcome, faults.plant(name, setup, seed=seed), steps)
+                yield observe(outcome, faults.plant(name, setup, seed=seed, optimizer=optimizer), steps)
 
 
 def run_healthy(where: Iterable[str], steps: int, seeds: int, whole: bool) -> Iterator[Outcome]:
@@ -188,11 +190,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=5, help="of the healthy twins")
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
+    parser.add_argument("--optimizer", choices=[*setups.OPTIMIZERS], default="adamw", help="of the faults")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     began, where = time.perf_counter(), asked.setup or [*setups.SETUPS]
-    ill = [] if asked.healthy else [*run_faults(asked.fault or faults.names(), where, asked.steps, asked.seed)]
+    names = [] if asked.healthy else asked.fault or faults.names()
+    ill = [*run_faults(names, where, asked.steps, asked.seed, asked.optimizer)]
     only = asked.fault or asked.ill
     well = [] if only else [*run_healthy(where, asked.steps, asked.seeds, asked.whole)]
     found = report(ill, well)

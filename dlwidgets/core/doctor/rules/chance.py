@@ -34,19 +34,28 @@ def measure_areas(scores: Scores) -> tuple[np.ndarray, np.ndarray]:
     return areas, errors
 
 
-def find_no_better_than_chance(evidence: Evidence) -> Iterator[Finding]:
-    """Find validation scores that rank samples no better than chance."""
+def measure_chance(evidence: Evidence) -> tuple[float, float, np.ndarray] | None:
+    """Return mean AUC, its error and the classes' where they are chance.
+
+    None where they are better, where too few samples could say so, and before anything need have been learnt.
+    """
     if evidence.scores is None or evidence.step < _STEPS or not evidence.epochs:
-        return
+        return None
     areas, errors = measure_areas(evidence.scores)
     known = np.isfinite(areas)
     if not known.any():
-        return
+        return None
     weights = errors[known] ** -2
     mean, error = float(areas[known] @ weights / weights.sum()), float(weights.sum() ** -0.5)
-    if error > _SURE or mean - 0.5 > _ERRORS * error:
+    return None if error > _SURE or mean - 0.5 > _ERRORS * error else (mean, error, areas)
+
+
+def find_no_better_than_chance(evidence: Evidence) -> Iterator[Finding]:
+    """Find validation scores that rank samples no better than chance."""
+    if (measured := measure_chance(evidence)) is None:
         return
-    some = known.nonzero()[0][:30]
+    mean, error, areas = measured
+    some = np.isfinite(areas).nonzero()[0][:30]
     yield Finding(
         "no_better_than_chance", "medium", f"Validation scores are no better than chance: AUC {mean:.2f}",
         f"After {evidence.step:,} steps, {evidence.scores.n_samples:,} validation samples are ranked as by a coin, "
