@@ -71,6 +71,7 @@ class Examination:
         self.preflight: Preflight | None = None
         #: Looks at the first batch, until that was seen.
         self._look: BatchLook | None = None
+        self._scalings = 0
         #: What the model's facts depend on, when they were read.
         self._read: tuple[Any, ...] = ()
         self._budget = TimeBudget(SHARE, least=0.0)
@@ -99,10 +100,7 @@ class Examination:
             watch.switch(self._run.loop.model, True)
         self._unzeroed.follow(self._run.loop.objective.companions.optimizers)
         self._failure = None
-        if self.data is None and self._look is None:
-            loop = self._run.loop
-            self._look = BatchLook(self._run.data, loop.model, loop.objective.target)
-            loop.look_next(self._look)
+        self._aim_look()
 
     def after_step(self, evaluated: bool = False) -> None:
         """Look at the run where it is time, or `evaluated`."""
@@ -115,6 +113,7 @@ class Examination:
         self._unzeroed.after_step(steps)
         if not self._is_time(steps) and not evaluated:
             return
+        self._aim_look()
         began = time.perf_counter()
         self._next = next((one for one in _EARLY if one > steps), (steps // _EVERY + 1) * _EVERY)
         # What was found of this step before it was evaluated is not confirmed by finding it again.
@@ -183,6 +182,14 @@ class Examination:
             self.data = facts
         self.examine("start")
 
+    def _aim_look(self) -> None:
+        """Have the first batch looked at, again once inputs are scaled."""
+        scalings = sum(one.name == "input_scaling" for one in self._run.timeline.line.changes)
+        if self._look is None and (self.data is None or scalings != self._scalings):
+            loop = self._run.loop
+            self._look, self._scalings = BatchLook(self._run.data, loop.model, loop.objective.target), scalings
+            loop.look_next(self._look)
+
     def _end_look(self) -> None:
         """Keep what the look at the first batch has found."""
         if self._look is not None and self._look.seen:
@@ -246,7 +253,7 @@ class Examination:
                 self._seen.pop(key, None)
                 if key in known and known[key].until is None:
                     self._unseen[key] = self._unseen.get(key, 0) + 1
-                    if self._unseen[key] >= _QUIET or rule.when in ("evaluation", "model"):
+                    if self._unseen[key] >= _QUIET or rule.when in ("evaluation", "model", "start"):
                         known[key] = dataclasses.replace(known[key], until=step)
             for key, one in now.items():
                 self._unseen.pop(key, None)

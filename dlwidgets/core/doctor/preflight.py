@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 #: Samples of the batch; the steps on it, at which rate of Adam, and how long at most [s].
 _SAMPLES, _STEPS, _RATE, _LIMIT = 16, 60, 3e-3, 0.8
 #: The time of a first step up to which mixing is measured after it, unasked [s].
-_QUICK = 0.25
+_QUICK = 0.5
 #: Steps between two moments in which others may go on.
 _CHUNK = 5
 #: The change of a sample's output, as a share of its size, from which the others of its batch are seen in it: rounding
@@ -233,8 +233,8 @@ def mix_in_passing(loop: Loop, batch: Any) -> Preflight:
 def measure_mixing(loop: Loop, batch: Any) -> Mixing:
     """Return how far a sample's output depends on its batch.
 
-    In eval mode the other samples are replaced by copies of it: nothing may change, to the last bits. So whole numbers are
-    tried as well, to which there is no gradient.
+    In eval mode the other samples are replaced by copies of it, and nothing may change, to the last bits. So whole
+    numbers are tried as well, to which there is no gradient.
 
     Raises
     ------
@@ -249,22 +249,28 @@ def measure_mixing(loop: Loop, batch: Any) -> Mixing:
         raise _NotMade("the inputs have no axis of two samples or more in common")
     row = size // 2
     same = tree_map(lambda one: one[row : row + 1].expand_as(one).clone(), inputs)
-    taps = [_RowTap(loop.model, row, size) for _ in range(3)]
-    outputs = []
-    with contextlib.closing(loop.outputs([inputs, inputs, same])) as found:
-        for tap in taps:
-            with tap:
-                outputs.append(next(tree_tensors(next(found)), None))
-    first, again, alone = outputs
+    with contextlib.closing(loop.outputs([inputs, same])) as outputs:
+        first, alone = (next(tree_tensors(one), None) for one in outputs)
     if first is None or not first.ndim or len(first) != size or not first.is_floating_point():
         raise _NotMade("the output has no row for each sample")
     if not bool(first[row].isfinite().all()):
         raise _NotMade("the output is not finite")
-    if not torch.equal(first[row], again[row]):
+    found = Mixing(_change(first[row], alone[row]), None, size)
+    return replace(found, layer=_first_mixed(loop, inputs, same, row)) if found.seen else found
+
+
+def _first_mixed(loop: Loop, inputs: Any, same: Any, row: int) -> str | None:
+    """Return the first layer that mixes; raise where outputs are random."""
+    taps = [_RowTap(loop.model, row, batch_length(inputs)) for _ in range(3)]
+    rows = []
+    with contextlib.closing(loop.outputs([inputs, inputs, same])) as outputs:
+        for tap in taps:
+            with tap:
+                rows.append(next(tree_tensors(next(outputs)))[row])
+    if not torch.equal(rows[0], rows[1]):
         raise _NotMade("the same inputs give other outputs each time")
-    change = _change(first[row], alone[row])
-    layers = (path for path, one in taps[0].rows.items() if _change(one, taps[2].rows.get(path)) > _SEEN)
-    return Mixing(change, next(layers, None), size)
+    here, _, there = (tap.rows for tap in taps)
+    return next((path for path, one in here.items() if _change(one, there.get(path)) > _SEEN), None)
 
 
 def _change(one: torch.Tensor, other: torch.Tensor | None) -> float:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-#: Numbers of a row that are its key, and samples that are compared at most.
-_KEY, _MOST = 32, 200_000
+#: Numbers of a row that are its key, samples that are compared at most, and numbers that may be copied for it.
+_KEY, _MOST, _COPIED = 32, 200_000, 20_000_000
 #: Samples whose neighbours are looked at, numbers of each, neighbours, and shuffles that they are held against.
 _SAMPLES, _NUMBERS, _NEAREST, _SHUFFLES = 512, 256, 5, 20
+#: Numbers of a picture that are looked at.
+_LARGE = 4_096
 #: The share of labels that may be unknown.
 _UNKNOWN = 0.2
 #: Of no other's choosing: with seed 0, which people take, these would be the very samples that they shuffled first.
@@ -58,6 +61,8 @@ class Agreement:
 def find_repeats(train: torch.Tensor | None, valid: torch.Tensor | None) -> Repeats | None:
     """Find validation rows that are in train, to three digits."""
     if train is None or valid is None or train.shape[1:] != valid.shape[1:] or len(train) > _MOST:
+        return None
+    if not train.is_contiguous() and train.numel() > _COPIED:
         return None
     train, valid = (one.detach().reshape(len(one), -1) for one in (train, valid))
     columns = _varied(train)
@@ -110,7 +115,7 @@ def compare_neighbours(inputs: torch.Tensor | None, targets: torch.Tensor, task:
         return None
     chance = torch.Generator().manual_seed(_SEED)
     chosen = torch.randperm(len(inputs), generator=chance)[:_SAMPLES].to(inputs.device)
-    flat = _shortened(inputs.detach()[chosen]).cpu()
+    flat = _shortened(inputs.detach(), chosen).cpu()
     labels = _standardised(targets.detach()[chosen.to(targets.device)].cpu(), task)
     spread = flat.std(0)
     flat = ((flat - flat.mean(0)) / spread)[:, spread > 0]
@@ -128,13 +133,18 @@ def compare_neighbours(inputs: torch.Tensor | None, targets: torch.Tensor, task:
     return Agreement(count, _NEAREST, found, float((found - shuffled.mean()) / shuffled.std().clamp(min=1e-9)))
 
 
-def _shortened(rows: torch.Tensor) -> torch.Tensor:
+def _shortened(rows: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """Return float32 rows of at most 256 numbers; of pictures, means."""
-    flat = rows.reshape(len(rows), -1).float()
+    whole: Any = chosen
+    if not rows.is_contiguous():
+        rows, whole = rows[chosen], slice(None)  # lest all are copied
+    flat = rows.flatten(1)
+    if rows.ndim < 3:
+        return flat[:, :: math.ceil(flat.shape[1] / _NUMBERS)][whole].float()
+    # Of large pictures every so many numbers; an odd step does not keep to columns of pixels.
+    flat = flat[:, :: flat.shape[1] // _LARGE | 1][whole].float()
     step = math.ceil(flat.shape[1] / _NUMBERS)
-    if rows.ndim < 3 or step == 1:
-        return flat[:, ::step]
-    return flat[:, : flat.shape[1] // step * step].reshape(len(rows), -1, step).mean(2)
+    return flat[:, : flat.shape[1] // step * step].reshape(len(flat), -1, step).mean(2)
 
 
 def _standardised(targets: torch.Tensor, task: str) -> torch.Tensor | None:
