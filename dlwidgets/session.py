@@ -855,14 +855,6 @@ class Session(HasTraits):
         ------
         ValueError : in a sentence: nothing was found, no remedy applies, or the data can be read once only.
         """
-        found = self._run.await_visit(self.begin_trials(finding, steps, remedies))
-        self._run.settle()
-        return found
-
-    def begin_trials(
-        self, finding: Finding | str | None = None, steps: int = 50, remedies: Sequence[str] | None = None
-    ) -> Future[RemedyTrials]:
-        """Begin what `try_remedies` does; return its Future at once."""
         self._check_free()
         check_trials(steps, [{}], None, "try_remedies")
         case = choose_finding(finding, self.findings, self.steps, remedies)
@@ -872,7 +864,10 @@ class Session(HasTraits):
             with self.by("doctor"):
                 self.switch(line)
 
-        return self._run.visit(plan_trials(self._run, case, offers, steps, back, go_to), "remedy_trials")
+        work = plan_trials(self._run, case, offers, steps, back, go_to)
+        found = self._run.await_visit(self._run.visit(work, "remedy_trials"))
+        self._run.settle()
+        return found
 
     def find_lr(self, start: float = 1e-7, end: float = 10.0, steps: int = 100) -> RateSearch:
         """Search the learning rate by a range test, which leaves no trace.
@@ -880,23 +875,25 @@ class Session(HasTraits):
         Steps are taken with a rate that grows from `start` to `end`, until the loss is four times its least; then
         everything is put back bit for bit: weights, optimizer, schedule, random numbers, the place in the data. A run
         that goes is held up meanwhile, and goes on. What was found is also the fact `rate_search`; `take("valley")`
-        sets the rate, by "doctor". Several parameter groups keep their ratios.
+        sets the rate, by "doctor". Several parameter groups keep their ratios. A pause or an interrupt ends it.
+
+        Parameters
+        ----------
+        start, end : the rates of the first and the last step; they grow by the same factor in each.
+        steps : how many are taken at most, over the ends of epochs.
 
         Raises
         ------
         ValueError : in a sentence: no range, the optimizer has no rate, or the data can be read once only.
         """
-        return self._run.await_visit(self.begin_rate_search(start, end, steps))
-
-    def begin_rate_search(self, start: float = 1e-7, end: float = 10.0, steps: int = 100) -> Future[RateSearch]:
-        """Begin what `find_lr` does; return its Future at once."""
         self._check_free()
 
         def set_rate(rate: float) -> None:
             with self.by("doctor"):
                 self.lr = rate
 
-        return self._run.aside(search_rates(self._run, *check_range(start, end, steps), set_rate), "rate_search")
+        work = search_rates(self._run, *check_range(start, end, steps), set_rate)
+        return self._run.await_visit(self._run.aside(work, "rate_search"))
 
     # ------------------------------------------------------------------ going back
 

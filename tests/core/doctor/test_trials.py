@@ -9,6 +9,7 @@ from torch import nn
 from dlwidgets import Session
 from dlwidgets.core.base.state import same_state
 from dlwidgets.core.doctor.finding import Finding
+from dlwidgets.core.doctor.remedies import REMEDIES
 from dlwidgets.core.doctor.trials import RemedyTrials, TriedRemedy
 
 X = torch.randn(256, 8, generator=torch.Generator().manual_seed(1))
@@ -54,6 +55,19 @@ def test_nothing_of_the_trials_leaks_into_the_run():
         one.fit(progress=False)
     assert same_state(states(made), states(twin)) and made.status == twin.status == "done"
     assert made.history().loss.equals(twin.history().loss)
+
+
+def test_every_remedy_that_applies_can_be_tried_and_none_leaks():
+    made, twin = session(), session()
+    for one in (made, twin):
+        one.step(12)
+    toy = Finding("toy", "low", "", "", layer="0", remedies=tuple(REMEDIES))
+    found = made.try_remedies(toy, steps=2)
+    names = {one.name for one in found.tried}
+    assert names > {"nothing", "reinitialise", "scale_inputs", "dropout", "cosine", "halve_batch", "label_smoothing"}
+    assert all(one.stable and one.steps == 2 for one in found.tried)
+    assert same_state(states(made), states(twin)) and made.applied == twin.applied
+    assert made.model[0].weight.equal(twin.model[0].weight)
 
 
 def test_a_run_that_failed_is_where_it_failed_and_can_leave_that_batch_out_as_before():
