@@ -101,11 +101,16 @@ class Evidence:
 
     @property
     def valid_losses(self) -> tuple[np.ndarray, np.ndarray]:
-        """(steps, losses) of the evaluations."""
-        rows = self.record.evaluations
+        """(steps, losses) of the last evaluations, 256 at most."""
+        rows = self.record.evaluations[-256:]
         found = np.array([[row["step"], row.get("valid_loss", np.nan)] for row in rows], float).reshape(-1, 2)
         return found[:, 0], found[:, 1]
 
     def changed(self, *names: str) -> int:
         """Return the step after which one of these was last changed."""
-        return max((one.step for one in self.changes if one.name in names and not one.rejected), default=0)
+        return max(self._last_changes.get(name, 0) for name in names)
+
+    @cached_property
+    def _last_changes(self) -> dict[str, int]:
+        """The step of each control's last change, of the newest 1,000."""
+        return {one.name: one.step for one in self.changes[-1000:] if not one.rejected}

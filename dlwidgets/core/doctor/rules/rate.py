@@ -52,7 +52,7 @@ def find_too_high(evidence: Evidence) -> Iterator[Finding]:
 
 def _is_long(length: float, step: int, evidence: Evidence) -> bool:
     """Say whether a step was too long, given what followed."""
-    if step >= _FIRST_STEPS:
+    if step - evidence.changed("optimizer") >= _FIRST_STEPS:
         return length > _LONG
     losses, zero = evidence.losses, evidence.curve.zero if evidence.curve is not None else 0.0
     after = losses[step : step + _NEXT]
