@@ -58,6 +58,8 @@ class Objective:
         """
         before = self.companions
         tensors = {name: one.detach().clone() for name, one in before.all_tensors().items()}
+        leaves = [one for one in before.all_tensors().values() if one.is_leaf]
+        gradients = [(one, one.grad, None if one.grad is None else one.grad.clone()) for one in leaves]
         memories, generators = copy.deepcopy(before.read_memories()), Generators(*before.generators)
         drawn = generators.state()
         moved = {name: copy.deepcopy(one.state_dict()) for name, one in before.optimizers.items()}
@@ -76,6 +78,10 @@ class Objective:
                 for name, kept in tensors.items():
                     if name in now and now[name].shape == kept.shape:
                         now[name].copy_(kept)
+                for one, gradient, held in gradients:
+                    one.grad = gradient
+                    if gradient is not None and held is not None:
+                        gradient.copy_(held)
             for name, one in before.optimizers.items():
                 one.load_state_dict(moved[name])
             generators.install(drawn)

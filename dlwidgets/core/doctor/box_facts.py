@@ -55,10 +55,8 @@ def find_boxes(batch: Any, inputs: Any) -> BoxFacts | None:
     if named:
         return _of_corners(torch.cat(named), image)
     given = {id(one) for one in tree_tensors(inputs)}
-    for tensor in tree_tensors(batch):
-        if id(tensor) not in given and (found := _rows(tensor)) is not None:
-            return _of_centres(found, image)
-    return None
+    rows = [found for one in tree_tensors(batch) if id(one) not in given and (found := _rows(one)) is not None]
+    return _of_centres(torch.cat(rows), image) if rows else None
 
 
 def _named(tree: Any) -> Iterator[torch.Tensor]:

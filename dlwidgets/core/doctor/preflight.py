@@ -33,6 +33,8 @@ _SAMPLES, _STEPS, _RATE, _LIMIT = 16, 60, 3e-3, 0.8
 _QUICK = 0.5
 #: Steps between two moments in which others may go on.
 _CHUNK = 5
+#: Samples on which mixing is measured.
+_FEW = 4
 #: The change of a sample's output, as a share of its size, from which the others of its batch are seen in it: rounding
 #: is 1e-7.
 _SEEN = 1e-4
@@ -104,7 +106,7 @@ def make_preflight(run: Run) -> tuple[Preflight, DataFacts | None]:
             entrance = trial.entrance.found
         pause()
         with _noting(why, "mixing"), unpaused():
-            mixing = measure_mixing(loop, there)
+            mixing = measure_mixing(loop, slice_rows(there, 0, _FEW))
     facts = facts and replace(facts, entrance=entrance)
     size = 0 if batch is None else batch_length(batch)
     return Preflight(size, losses, floor, mixing, why, time.perf_counter() - began), facts
@@ -156,12 +158,14 @@ class BatchTrial:
         losses: list[float] = []
         until = time.perf_counter() + _LIMIT
         self.entrance.hang()
-        while len(losses) <= _STEPS and (len(losses) < 2 or time.perf_counter() < until):
+        while len(losses) <= _STEPS and time.perf_counter() < until:
             with unpaused(), self._apart():
                 for _ in range(_CHUNK):
                     losses.append(self._step())
                     if not math.isfinite(losses[-1]):
                         return tuple(losses)
+                    if time.perf_counter() > until:
+                        break
             pause()
         return tuple(losses)
 
@@ -226,7 +230,7 @@ def mix_in_passing(loop: Loop, batch: Any) -> Preflight:
     with _noting(why, "mixing"):
         if loop.history.seconds > _QUICK or not is_small(loop.model):
             raise _NotMade("the model is slow: session.diagnose() measures it before the first step")
-        mixing = measure_mixing(loop, slice_rows(batch, 0, _SAMPLES // 2))
+        mixing = measure_mixing(loop, slice_rows(batch, 0, _FEW))
     return Preflight(batch_length(batch), mixing=mixing, why=why)
 
 

@@ -27,6 +27,12 @@ def test_rows_of_yolo_in_pixels_are_seen():
     assert found.pixels and (found.count, found.outside) == (2, 0)
 
 
+def test_the_rows_of_each_image_count_where_they_come_in_a_list():
+    rows = [torch.tensor([[1.0, 0.5, 0.5, 0.2, 0.2]]), torch.tensor([[0.0, 30, 20, 8, 6], [2, 9, 9, 4, 4]])]
+    found = find_boxes((IMAGES, rows), IMAGES)
+    assert found.count == 3 and found.pixels
+
+
 def test_what_has_no_class_is_no_row_of_a_box():
     assert find_boxes((IMAGES, torch.rand(8, 5)), IMAGES) is None
     assert find_boxes((torch.rand(8, 4), torch.ones(8, 5)), torch.rand(8, 4)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -143,6 +144,21 @@ def test_what_a_training_step_moves_and_counts_is_given_back():
     assert torch.equal(steps[0].judge.weight, steps[1].judge.weight)
 
 
+class Unzeroed(Adversary):
+    """Forgets to zero the gradients of its own model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.optimizer.zero_grad = lambda: None
+
+
+def test_gradients_that_a_step_never_zeroes_are_given_back():
+    steps = Unzeroed(), Unzeroed()
+    assert same(run(DATA["rows"], True, training_step=steps[0])[1], run(DATA["rows"], False, training_step=steps[1])[1])
+    assert torch.equal(steps[0].judge.weight, steps[1].judge.weight)
+    assert torch.equal(steps[0].judge.weight.grad, steps[1].judge.weight.grad)
+
+
 def test_a_step_that_knows_the_model_by_another_way_does_not_move_it():
     model = Net()
     before = {name: one.clone() for name, one in model.state_dict().items()}
@@ -190,3 +206,17 @@ def test_what_could_not_be_tried_is_said_with_why():
     assert (table.loc[["batch_not_learnt", "samples_mixed"], "outcome"] == "not run").all()
     assert "the same object again" in table.loc["batch_not_learnt", "what"]
     assert "training_step" in table.loc["samples_mixed", "what"]
+
+
+@pytest.mark.slow
+def test_a_slow_model_is_left_alone():
+    class Slow(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            time.sleep(0.1)
+            return super().forward(x)
+
+    session = Session(Slow(8, 3), (X, Y))
+    began = time.perf_counter()
+    table = session.diagnose().set_index("check")
+    assert time.perf_counter() - began < 5
+    assert "slow" in table.loc["batch_not_learnt", "what"]

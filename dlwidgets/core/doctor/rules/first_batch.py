@@ -22,7 +22,10 @@ def _missing(name: str) -> Callable[[Evidence], str]:
         preflight = evidence.preflight
         if preflight is None:
             return "the pre-flight was not made: session.diagnose() makes it before the first step"
-        return preflight.why.get(name) or preflight.why.get("batch", "")
+        if why := preflight.why.get(name) or preflight.why.get("batch", ""):
+            return why
+        few = name == "fit" and len(preflight.losses) <= _JUDGED and all(map(math.isfinite, preflight.losses))
+        return f"the model is slow: {_JUDGED} steps on a batch do not fit into a second" if few else ""
 
     return missing
 
@@ -41,8 +44,6 @@ def find_unlearnt_batch(evidence: Evidence) -> Iterator[Finding]:
             why="Where a small batch gives no finite loss, training cannot: look at the inputs, and for logarithms, "
             "roots and divisions in model and loss.", evidence=numbers, chart=chart,
         )  # fmt: skip
-        return
-    if len(losses) <= _JUDGED:
         return
     tail = losses[-11:]
     done = f"{losses[0]:.3g} → {losses[-1]:.3g} in {len(losses) - 1} steps"

@@ -7,6 +7,8 @@ import torch
 from sklearn import datasets
 from torch import nn
 
+from dlwidgets import Session
+
 from .by_facts import found, labelled, linear, names, numbers
 
 
@@ -27,6 +29,18 @@ def test_columns_far_apart_are_found_in_wine_and_not_once_it_is_standardised():
     (one,) = found((X, y), model=linear(13))
     assert "very different scales" in one.title and one.remedies == ("scale_inputs",)
     assert names(((X - X.mean(0)) / X.std(0), y), model=linear(13)) == []
+
+
+def test_it_is_over_once_the_session_scales_the_inputs():
+    X, y = labelled()
+    session = Session(linear(), (X * 100 + 50, y))
+    session.step(1)
+    (one,) = (one for one in session.findings if one.rule == "inputs_not_scaled")
+    assert one.until is None
+    session.input_scaling = "standardize"
+    session.step(12)
+    (one,) = (one for one in session.findings if one.rule == "inputs_not_scaled")
+    assert one.until is not None
 
 
 def test_pixels_from_0_to_255_are_named_unless_the_model_divides_them():
