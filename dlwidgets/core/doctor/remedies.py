@@ -283,8 +283,8 @@ def _swap_loss(case: Case) -> Dose:
     case.get("loss_function")
     fits = {
         "BCEWithLogitsLoss": "BCELoss" if case.last == "Sigmoid" else "",
-        "CrossEntropyLoss": "NLLLoss" if case.last == "LogSoftmax" else "",
-        "NLLLoss": "CrossEntropyLoss" if case.last not in ("Softmax", "LogSoftmax") else "",
+        "CrossEntropyLoss": {"LogSoftmax": "NLLLoss", "Softmax": "NLLOfProbabilities"}.get(case.last),
+        "NLLLoss": {"Softmax": "NLLOfProbabilities", "LogSoftmax": ""}.get(case.last, "CrossEntropyLoss"),
         "BCELoss": "BCEWithLogitsLoss" if case.last != "Sigmoid" else "",
     }
     better = "CrossEntropyLoss" if case.finding.rule == "targets_one_hot" else fits.get(case.loss)
@@ -294,8 +294,9 @@ def _swap_loss(case: Case) -> Dose:
 
 
 def _scale_inputs(case: Case) -> Dose:
-    case.get("input_scaling")
-    return "Normalise the inputs", {"input_scaling": "standardise"}
+    if case.get("input_scaling") is not None:
+        raise Unfit("the inputs are scaled already")
+    return "Normalise the inputs", {"input_scaling": "standardize"}
 
 
 def _stop_early(case: Case) -> Dose:

@@ -78,7 +78,8 @@ def test_the_limit_is_the_90th_percentile_of_the_norms_measured_before_the_troub
 @pytest.mark.parametrize(
     ("loss", "last", "better"),
     [("BCEWithLogitsLoss", "Sigmoid", "BCELoss"), ("CrossEntropyLoss", "LogSoftmax", "NLLLoss"),
-     ("NLLLoss", "Linear", "CrossEntropyLoss"), ("CrossEntropyLoss", "Softmax", None), ("NLLLoss", "LogSoftmax", None)],
+     ("CrossEntropyLoss", "Softmax", "NLLOfProbabilities"), ("NLLLoss", "Softmax", "NLLOfProbabilities"),
+     ("NLLLoss", "Linear", "CrossEntropyLoss"), ("NLLLoss", "LogSoftmax", None)],
 )  # fmt: skip
 def test_the_loss_is_swapped_for_the_one_that_takes_the_output(loss, last, better):
     (found,) = offer_remedies(Case(finding("swap_loss"), {"loss_function": None}, loss=loss, last=last))
