@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -349,6 +350,8 @@ class Session(HasTraits):
             self.add_traits(**{one.name: _Wish(one.default, help=one.__doc__) for one in unlisted})
         self._mirroring_here, self._choosing = _Here(), threading.RLock()
         self._summary: Summary | None = None
+        #: Key of a finding -> the place that its remedies are of, and these.
+        self._offered: dict[Any, tuple[Any, tuple[Offer, ...]]] = {}
         self.epochs = self._read("epochs", 10 if epochs is None else epochs)
         self.evaluate_every = self._read("evaluate_every", evaluate_every)
         self.evaluate_samples = self._read("evaluate_samples", evaluate_samples)
@@ -800,7 +803,8 @@ class Session(HasTraits):
         """Return what may help with a finding, the likeliest first.
 
         Each `Offer` has its name, the label of a button with its numbers, the wishes that it makes, the step to which
-        it goes `back` first (None where it does not), and `why_not`, where it does not apply here.
+        it goes `back` first (None where it does not), and `why_not`, where it does not apply here. While it trains
+        they are as of the last three seconds.
 
         Parameters
         ----------
@@ -810,7 +814,14 @@ class Session(HasTraits):
         ------
         ValueError : nothing was found of that name.
         """
-        return offer_remedies(Case.of(self._run, find_finding(finding, self.findings)))
+        found = find_finding(finding, self.findings)
+        # To read wishes for schedules takes milliseconds, and views ask ten times a second.
+        now = int(time.monotonic() / 3) if self._run.orders.going else self.steps
+        place = found.step, found.remedies, self.line, len(self.changes), now
+        kept = self._offered.get(found.key)
+        if kept is None or kept[0] != place:
+            self._offered[found.key] = kept = place, offer_remedies(Case.of(self._run, found))
+        return kept[1]
 
     def apply_remedy(self, finding: Finding | str, remedy: str | None = None) -> Self:
         """Make a remedy's changes, gone back first where it wants that.
@@ -828,7 +839,7 @@ class Session(HasTraits):
         ValueError : in a sentence: nothing was found of that name, the finding has no such remedy, or it does not
             apply here.
         """
-        offer = find_remedy(remedy, self.remedies(finding))
+        offer = find_remedy(remedy, offer_remedies(Case.of(self._run, find_finding(finding, self.findings))))
         if offer.back is None:
             with self.by("doctor"):
                 for name, value in offer.settings.items():

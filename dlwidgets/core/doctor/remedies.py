@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,12 +72,12 @@ class Case:
             run.data.valid is not None, bool(run.loop.dropout.layers()), steering.read,
         )  # fmt: skip
 
-    @property
+    @cached_property
     def last_good(self) -> int | None:
         """The step of the newest good state; None without one."""
         return find_last_good(self.finding, self.losses, self.snapshots)
 
-    @property
+    @cached_property
     def spoiled(self) -> bool:
         """Whether what was learnt since is not to be gone on with."""
         return self.finding.severity == "high" or find_onset(self.losses) is not None

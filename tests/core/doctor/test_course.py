@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlwidgets.core.doctor.course import find_last_good, find_onset, find_trouble, has_exploded
+from dlwidgets.core.doctor.course import find_last_good, find_onset, find_trouble, has_exploded, smooth_losses
 from dlwidgets.core.doctor.finding import Finding
 
 NOISE = np.random.default_rng(0).normal(0, 0.05, 300)
@@ -95,3 +95,9 @@ def test_any_other_finding_began_where_it_was_seen():
 def test_without_an_earlier_state_there_is_none():
     assert find_last_good(finding(step=1), HEALTHY[:0], [0]) is None
     assert find_last_good(finding(step=304), rising(3, 100, 1e5), []) is None
+
+
+@pytest.mark.parametrize("length", [1, 4, 5, 6, 200])
+def test_the_smoothed_loss_is_the_median_of_five(length):
+    losses = np.random.default_rng(length).normal(size=length)
+    assert smooth_losses(losses).tolist() == [np.median(losses[max(0, n - 4) : n + 1]) for n in range(length)]

@@ -500,6 +500,16 @@ def test_a_line_that_there_is_not_is_refused():
         made.switch("other")
 
 
+def test_what_has_no_room_any_more_is_let_go_of():
+    made = session(snapshot_memory=60_000)
+    for _ in range(6):
+        made.step(5)
+        made.rewind(0)
+    ends = [line.tip for line in made.timeline.lines.values() if line.tip is not None]
+    assert len(made.branches) == 6 > len(ends) and all(end in made.timeline.ring for end in ends)
+    assert [branch.kept for branch in made.branches].count(True) == len(ends)
+
+
 def test_lines_are_compared_by_what_differs():
     made = session(valid=(X, Y), evaluate_every=2)
     made.step(4)
