@@ -379,9 +379,11 @@ def try_loss(task: Task, targets: Any, output: Any) -> Reduction | None:
                 return find_reduction(loss, output, ready)
             return None
     except Exception as error:
+        logits = "between 0 and 1" in str(error) and task.loss_name == "BCELoss"
         raise ValueError(
             f"The loss {task.loss_name} fails on outputs of shape {describe_shapes(output)} "
             f"and targets of shape {describe_shapes(targets)}: {quote_error(error)}"
+            + (" A last layer without a sigmoid goes with BCEWithLogitsLoss." if logits else "")
         ) from error
 
 

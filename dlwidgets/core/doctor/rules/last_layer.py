@@ -60,6 +60,12 @@ _NO_LOG = Mismatch(
     "NLLLoss wants log-probabilities: of probabilities its gradient is small where it should be large. End with "
     "log_softmax.", ("swap_loss",),
 )  # fmt: skip
+_NO_SIGMOID = Mismatch(
+    "high", "BCELoss gets no probabilities", "Its outputs lie between {0:.3g} and {1:.3g} by chance: no sigmoid is "
+    "there.",
+    "BCELoss wants probabilities, and fails on the first number outside of 0 to 1. Take BCEWithLogitsLoss, or end "
+    "with a sigmoid.", ("swap_loss",),
+)  # fmt: skip
 _OUT_OF_REACH = Mismatch(
     "high", "The last layer cannot reach the targets", "It puts out {0} to {1}; the targets lie between {2:.3g} and "
     "{3:.3g}.",
@@ -90,6 +96,8 @@ def judge_last_layer(loss: LossPath, signals: Signals) -> Mismatch | None:
         return found or (_SOFTMAX if signals.sums_to_one and last not in _REACH else None)
     if kind == "BinaryCrossEntropyWithLogits":
         return {"Sigmoid": _SIGMOID, "Softmax": _SIGMOID, "Relu": _RELU}.get(last)
+    if kind == "BinaryCrossEntropy" and last in ("Addmm", "Mm", "Convolution"):
+        return _filled(_NO_SIGMOID, *(signals.output or (0.0, 1.0)))
     if loss.targets is not None and last in _REACH:
         (low, high), (least, greatest, _) = _REACH[last], loss.targets
         if least < low - 1e-6 or greatest > high + 1e-6:

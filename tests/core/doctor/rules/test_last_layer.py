@@ -35,6 +35,16 @@ def test_a_last_layer_that_fits_is_none(last, y, loss):
     assert not found(run(mlp(*last), y.contiguous(), steps=2, loss=loss), "last_layer")
 
 
+def test_a_sigmoid_that_is_missing_is_told_before_the_first_step_and_found_where_no_output_says_so():
+    with pytest.raises(ValueError, match="without a sigmoid goes with BCEWithLogitsLoss"):
+        run(mlp(), LABELS, loss=nn.BCELoss())
+    model = mlp()
+    with torch.no_grad():
+        model[4].weight *= 0.01
+        model[4].bias.fill_(0.5)
+    assert "no probabilities" in only(run(model, LABELS, steps=2, loss=nn.BCELoss()), "last_layer").title
+
+
 def test_a_softmax_written_by_hand_in_the_forward_is_found_by_its_values():
     class ByHand(nn.Module):
         def __init__(self):
