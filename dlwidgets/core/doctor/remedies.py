@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..base.numbers import format_number, format_rate
 from ..base.words import did_you_mean
-from ..layers.walk import walk
+from ..layers.walk import Layer, walk
 from .course import find_last_good, find_onset
 from .finding import Finding
 
@@ -44,6 +44,7 @@ class Case:
     losses : of the line under way, float64.
     snapshots : steps of which a state is kept, and the rate that was in force there.
     loss, last : the loss, and the kind of the model's last layer, by their names.
+    weights : the path of the layer whose weights the finding is of: its own, or the last before it that has some.
     has_valid, has_dropout : whether there is validation data; whether the model has layers of dropout.
     read : returns a wish in one form; raises ValueError in a sentence.
     """
@@ -55,6 +56,7 @@ class Case:
     snapshots: Mapping[int, float | None] = field(default_factory=dict)
     loss: str = ""
     last: str = ""
+    weights: str | None = None
     has_valid: bool = True
     has_dropout: bool = True
     read: Callable[[str, Any], Any] = lambda name, value: value
@@ -65,10 +67,11 @@ class Case:
         steering, record = run.steering, run.now("history")
         columns = {name: column.values for name, column in record.columns.items()}
         norms = columns["grad_norm"][: max(0, finding.step - 1) or None][-_NORMS:]
+        layers = walk(run.loop.model)
         return cls(
             finding, {**run.settings(), **steering.wishes()}, norms[np.isfinite(norms)],
             columns["loss"], run.timeline.rates,
-            run.loop.objective.task.loss_name, type(walk(run.loop.model)[-1].module).__name__,
+            run.loop.objective.task.loss_name, type(layers[-1].module).__name__, _weighted(layers, finding.layer),
             run.data.valid is not None, bool(run.loop.dropout.layers()), steering.read,
         )  # fmt: skip
 
@@ -263,6 +266,25 @@ def _accumulate(case: Case) -> Dose:
     return f"Accumulate {count:,} batches a step", {"accumulate": count}
 
 
+def _weighted(layers: Sequence[Layer], path: str | None) -> str | None:
+    """Return a layer's path, or the last before it with weights."""
+    before: str | None = None
+    for layer in layers:
+        if layer.path == path:
+            return path if before is None or next(layer.module.parameters(), None) is not None else before
+        if layer.module._parameters:
+            before = layer.path
+    return path
+
+
+def _redraw(case: Case) -> Dose:
+    """Draw the weights anew: an activation's are those before it."""
+    case.get("reinitialise")
+    if case.finding.layer is None:
+        raise Unfit("the finding names no layer")
+    return f"Re-initialise {case.weights or 'the whole model'}", {"reinitialise": case.weights}
+
+
 def _on_layer(control: str, verb: str, value: Callable[[Case, str], Any]) -> Callable[[Case], Dose]:
     """Return the dose of a remedy for the layer of a finding."""
 
@@ -322,9 +344,11 @@ def _drop(case: Case) -> Dose:
     return "Dropout 0.5", {"dropout": 0.5}
 
 
-def _raise_eps(case: Case) -> Dose:
+def _change_eps(case: Case) -> Dose:
     kind, options = case.get("optimizer")
     eps = options.get("eps", 1e-8)
+    if case.finding.rule == "adam_epsilon":  # it is too large
+        return f"Epsilon {eps:g} → 1e-08", {"optimizer": (kind, {**options, "eps": 1e-8})}
     if "betas" not in options and "adam" not in str(kind).lower():
         raise Unfit("the optimizer has no epsilon of Adam's")
     if eps >= _EPS:
@@ -374,10 +398,7 @@ REMEDIES: dict[str, Remedy] = {
         Remedy("halve_batch", "Half the batch", _scale_batch(0.5), rewind=True),
         Remedy("double_batch", "Twice the batch", _scale_batch(2.0)),
         Remedy("accumulate", "Accumulate batches", _accumulate),
-        Remedy(
-            "reinitialise", "Re-initialise the layer",
-            _on_layer("reinitialise", "Re-initialise", lambda case, layer: layer),
-        ),
+        Remedy("reinitialise", "Re-initialise the layer", _redraw),
         Remedy("swap_loss", "Another loss", _swap_loss),
         Remedy("scale_inputs", "Normalise the inputs", _scale_inputs),
         Remedy("show_labels", "Show the labels", lambda case: ("Show the suspicious labels", {}), view="labels"),
@@ -388,7 +409,7 @@ REMEDIES: dict[str, Remedy] = {
         Remedy("dropout", "Dropout 0.5", _drop),
         Remedy("label_smoothing", "Label smoothing 0.1", _set("label_smoothing", 0.1, "Label smoothing 0.1")),
         Remedy("ema", "Average the weights", _set("ema", 0.99, "Average the weights, decay 0.99")),
-        Remedy("adam_eps", "A larger epsilon", _raise_eps, rewind=True),
+        Remedy("adam_eps", "Another epsilon", _change_eps, rewind=True),
         Remedy("full_precision", "Full precision", _set("precision", "full", "Full precision"), rewind=True),
         Remedy("lower_momentum", "Less momentum", _lower_momentum, rewind=True),
         Remedy("train_longer", "Train longer", _longer),

@@ -147,3 +147,14 @@ def test_a_later_change_is_undone_by_itself():
 def test_a_name_that_there_is_not_is_refused_with_a_hint(arguments, said):
     with pytest.raises(ValueError, match=said):
         exploded().apply_remedy(*arguments)
+
+
+def test_a_dead_activation_has_the_weights_before_it_drawn_anew():
+    made = session(optimizer="adam", lr=0.01, clip=1.0)
+    assert offered(made, "reinitialise", layer="1").label == "Re-initialise 0"
+    assert offered(made, "reinitialise", layer="3").label == "Re-initialise 3"
+
+
+def test_an_epsilon_that_is_too_large_is_made_the_usual_one():
+    made = session(optimizer=("adam", {"eps": 1.0}), lr=0.01)
+    assert offered(made, "adam_eps", rule="adam_epsilon").settings["optimizer"] == ("Adam", {"eps": 1e-8})
