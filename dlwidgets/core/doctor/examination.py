@@ -111,18 +111,21 @@ class Examination:
         self._end_look()
         steps = loop.steps
         self._unzeroed.after_step(steps)
-        if not self._is_time(steps) and not evaluated:
+        when = ["evaluation", "start"] if evaluated else []  # scores say more of the data than it itself
+        due, began = self._is_time(steps), time.perf_counter()
+        # What was found of this step before it was evaluated is not confirmed by finding it again.
+        if due and steps != self._at:
+            # What was found of a failure is over once steps are taken again.
+            when += ["steps", "failure"]
+            self._next, self._at = next((one for one in _EARLY if one > steps), (steps // _EVERY + 1) * _EVERY), steps
+        if not when:
             return
         self._aim_look()
-        began = time.perf_counter()
-        self._next = next((one for one in _EARLY if one > steps), (steps // _EVERY + 1) * _EVERY)
-        # What was found of this step before it was evaluated is not confirmed by finding it again.
-        # What was found of a failure is over once steps are taken again; scores say more of the data than it itself.
-        once, self._at = ["steps", "failure"] if steps != self._at else [], steps
-        self.examine(*once, *(["evaluation", "start"] if evaluated else []))
+        self.examine(*when)
         if any(one.rule == "loss_diverging" and one.severity == "high" and one.until is None for one in self.findings):
             self._see_to(self.divergence.see_to_explosion)
-        self._budget.spent(time.perf_counter() - began)
+        if due:
+            self._budget.spent(time.perf_counter() - began)
 
     def _is_time(self, steps: int) -> bool:
         """Say whether the rules are to look after this step."""
