@@ -45,7 +45,9 @@ def draw_layers(layers: list[nn.Module], optimizer: torch.optim.Optimizer, init:
     With `init` the weights of the layers themselves are drawn by it, and biases are 0.
     """
     for layer in layers:
-        if init is None:
+        if init is None and isinstance(layer, nn.MultiheadAttention):
+            layer._reset_parameters()  # as its constructor does, after that of what is inside
+        elif init is None:
             layer.reset_parameters()
         for name, parameter in layer.named_parameters(recurse=init is None):
             if init is not None:
@@ -97,6 +99,10 @@ def _find_drawings(model: nn.Module, path: str, layer: nn.Module, init: str | No
             how = INITS[init].__name__
             raise ValueError(f"{_title(path, layer)} has {odd[0]!r}, which torch.nn.init.{how} cannot draw.")
         yield Drawing(path, layer, init)
+    elif isinstance(layer, nn.MultiheadAttention):
+        yield Drawing(f"{path}.out_proj" if path else "out_proj", layer.out_proj, None)
+        yield Drawing(path, layer, None)
+        return
     elif callable(getattr(layer, "reset_parameters", None)) and (init is None or own or statistics_of(layer)):
         yield Drawing(path, layer, None)
         return

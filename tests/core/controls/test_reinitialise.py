@@ -57,6 +57,23 @@ def test_the_same_layer_is_drawn_twice():
     same(made.fit(2).model, plain(at={3: reset("7"), 4: reset("7")}))
 
 
+def test_attention_is_drawn_as_its_constructor_draws():
+    def layer():
+        torch.manual_seed(7)
+        attention = nn.TransformerEncoderLayer(16, 2, 8, batch_first=True)
+        return nn.Sequential(nn.Flatten(2), attention, nn.Flatten(), nn.Linear(16, 4))
+
+    def anew(model, optimizer):
+        model[1].self_attn.out_proj.reset_parameters()
+        model[1].self_attn._reset_parameters()
+        for parameter in model[1].self_attn.parameters():
+            optimizer.state.pop(parameter, None)
+
+    made = session(layer()).step(3)
+    made.reinitialise = "1.self_attn"
+    same(made.fit(2).model, plain(layer(), at={3: anew}))
+
+
 def test_an_optimizer_that_makes_its_state_in_the_beginning_begins_anew():
     def anew(model, optimizer):
         model[7].reset_parameters()

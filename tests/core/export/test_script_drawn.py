@@ -82,6 +82,26 @@ def an_average_begins_anew():
     return made.step(2)
 
 
+class Attentive(nn.Module):
+    """Attention between three parts of the inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
+        self.head = nn.Linear(12, 4)
+
+    def forward(self, x):
+        return self.head(self.attention(x.unflatten(1, (3, 4))).flatten(1))
+
+
+@RUNS.add
+def attention():
+    torch.manual_seed(7)
+    made = session(model=Attentive()).step(3)
+    made.reinitialise = "attention"
+    return made.fit(2)
+
+
 class Mixed(nn.Module):
     """An embedding and a recurrent layer behind one path."""
 
