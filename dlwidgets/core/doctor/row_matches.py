@@ -14,6 +14,8 @@ from torch.nn import functional as F
 _KEY, _MOST, _COPIED = 32, 200_000, 20_000_000
 #: Samples whose neighbours are looked at, numbers of each, neighbours, and shuffles that they are held against.
 _SAMPLES, _NUMBERS, _NEAREST, _SHUFFLES = 512, 256, 5, 20
+#: Columns of whole numbers up to which they are a table's, and no tokens.
+_COLUMNS = 8
 #: Numbers of a picture that are looked at.
 _LARGE = 4_096
 #: The share of labels that may be unknown.
@@ -108,7 +110,7 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
 def compare_neighbours(inputs: torch.Tensor | None, targets: torch.Tensor, task: str) -> Agreement | None:
     """Compare the labels of samples whose inputs are nearest.
 
-    Inputs are standardised number by number, at most 512 samples of 256 numbers each. None where there is
+    Inputs are standardised number by number, at most 512 samples of 256 numbers each; of tokens, their counts. None where there is
     nothing to compare, as a target for each position. The same in each call: nothing is drawn from outside.
     """
     if inputs is None or inputs.is_complex() or len(inputs) < 50:
@@ -139,12 +141,24 @@ def _shortened(rows: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     if not rows.is_contiguous():
         rows, whole = rows[chosen], slice(None)  # lest all are copied
     flat = rows.flatten(1)
+    if rows.dtype in (torch.int32, torch.int64) and flat.shape[1] > _COLUMNS:
+        return _count_tokens(flat[whole])
     if rows.ndim < 3:
         return flat[:, :: math.ceil(flat.shape[1] / _NUMBERS)][whole].float()
     # Of large pictures every so many numbers; an odd step does not keep to columns of pixels.
     flat = flat[:, :: flat.shape[1] // _LARGE | 1][whole].float()
     step = math.ceil(flat.shape[1] / _NUMBERS)
     return flat[:, : flat.shape[1] // step * step].reshape(len(flat), -1, step).mean(2)
+
+
+def _count_tokens(rows: torch.Tensor) -> torch.Tensor:
+    """Return how often each token comes, hashed to 256 bins.
+
+    Numbers of words that lie close by mean nothing alike. The root evens out frequent ones (Rao 1995, Hellinger's
+    distance).
+    """
+    counts = torch.zeros(len(rows), _NUMBERS, device=rows.device)
+    return counts.scatter_add_(1, rows.long() % _NUMBERS, torch.ones_like(rows, dtype=torch.float32)).sqrt()
 
 
 def _standardised(targets: torch.Tensor, task: str) -> torch.Tensor | None:

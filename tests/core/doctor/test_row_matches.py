@@ -59,6 +59,14 @@ def test_labels_of_the_inputs_agree_and_shuffled_ones_do_not():
     assert abs(compare_neighbours(X, y[torch.randperm(600)], "multiclass").sigmas) < 4
 
 
+def test_texts_are_alike_where_they_share_words_not_where_words_have_close_numbers():
+    chance = torch.Generator().manual_seed(0)
+    y = torch.arange(500) % 2
+    common = torch.rand(2, 5000, generator=chance) ** 8
+    words = torch.stack([torch.multinomial(common[topic], 40, True, generator=chance) for topic in y.tolist()])
+    assert compare_neighbours(words, y, "multiclass").sigmas > 8
+
+
 def test_what_it_draws_is_its_own():
     X, before = numbers(100, 4), torch.get_rng_state()
     assert compare_neighbours(X, X[:, 0], "regression") == compare_neighbours(X, X[:, 0], "regression")
