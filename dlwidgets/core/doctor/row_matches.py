@@ -110,8 +110,9 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
 def compare_neighbours(inputs: torch.Tensor | None, targets: torch.Tensor, task: str) -> Agreement | None:
     """Compare the labels of samples whose inputs are nearest.
 
-    Inputs are standardised number by number, at most 512 samples of 256 numbers each; of tokens, their counts. None where there is
-    nothing to compare, as a target for each position. The same in each call: nothing is drawn from outside.
+    Inputs are standardised number by number, at most 512 samples of 256 numbers each; of tokens, their counts.
+    None where there is nothing to compare, as a target for each position. The same in each call: nothing is drawn
+    from outside.
     """
     if inputs is None or inputs.is_complex() or len(inputs) < 50:
         return None

@@ -7,6 +7,10 @@ import torch
 from torch import nn
 
 from dlwidgets import Session
+from dlwidgets.core.base.history import History
+from dlwidgets.core.doctor.evidence import Evidence
+from dlwidgets.core.doctor.preflight import Preflight
+from dlwidgets.core.doctor.rules.first_batch import find_unlearnt_batch
 
 from .by_facts import labelled, linear
 
@@ -36,6 +40,15 @@ def test_a_model_that_learns_is_quiet():
 def test_a_model_whose_input_never_arrives_is_found():
     cut = Over(lambda x: x * 0)
     assert found(nn.Linear(8, 16), cut, nn.Linear(16, 3)) == [("batch_not_learnt", "high")]
+
+
+def test_what_a_batch_did_not_learn_is_over_once_the_run_has():
+    preflight = Preflight(16, (1.0,) * 30, 0.8)
+    learnt = History()
+    for loss in (0.9, *(0.5,) * 19):
+        learnt.step(epoch=1, loss=loss, lr=0.1, batch_size=16, seconds=0.1)
+    assert [*find_unlearnt_batch(Evidence(preflight=preflight))]
+    assert [*find_unlearnt_batch(Evidence(step=20, record=learnt, preflight=preflight))] == []
 
 
 def test_a_model_that_gives_nan_in_training_is_found():
