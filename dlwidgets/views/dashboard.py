@@ -35,7 +35,7 @@ class Tabs(View):
     """
 
     _esm = module("dashboard.js")
-    _css = style("dashboard.css")
+    _css = style("dashboard.css", "finding.css")
     BEAT = 10
     watches = ("selected_layer", "selected_sample", "findings", "status", "pulse")
     show = Unicode(help='"simple": one view, in tabs; "full": all').tag(sync=True)

@@ -11,6 +11,7 @@ from ..session import Session
 from .activations.view import ActivationBrowser
 from .confusion.view import ConfusionGrid
 from .curves.view import Curves
+from .doctor.view import Doctor
 from .layers.view import LayerTable
 from .training.view import TrainingPanel
 from .view import Arranged, close_widgets
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
 #: The main controls of the training panel.
 CONTROLS = ("lr", "batch_size", "clip")
-VIEWS = {"curves": Curves, "confusion": ConfusionGrid, "activations": ActivationBrowser, "layers": LayerTable}
+VIEWS = {
+    "curves": Curves, "doctor": Doctor, "confusion": ConfusionGrid, "activations": ActivationBrowser,
+    "layers": LayerTable,
+}  # fmt: skip
 
 
 class Experiment(Arranged):
@@ -32,7 +36,7 @@ class Experiment(Arranged):
     ----------
     session : the session that is shown and steered.
     show : what is shown, in this order: of the controls "lr", "batch_size", "clip", of the views "curves",
-        "confusion", "activations", "layers". None: the learning rate and the curves.
+        "doctor", "confusion", "activations", "layers". None: the learning rate and the curves.
 
     Attributes
     ----------

@@ -7,12 +7,14 @@ import contextlib
 import contextvars
 import gzip
 import itertools
+import json
 import re
 import sys
 import threading
 import time
 import uuid
 import weakref
+import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -33,17 +35,28 @@ if TYPE_CHECKING:
 _HERE = Path(__file__).parent
 #: A line that imports from another file of ours, what is called or, for the type checker alone, types.
 _IMPORT = re.compile(r'^(?:import\s[^;]*?from\s*"(\.[^"]+)";|/\*\* @import .*\*/)[ \t]*$', re.MULTILINE)
-#: Comments on lines of their own, and indentation.
-_NEEDLESS = re.compile(r"^[ \t]*(?:/\*\*(?!/)(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*\n|^[ \t]+", re.MULTILINE)
-#: A module that unpacks another and shows what that does. It is there at once: anywidget gives a widget 2 s to begin,
-#: and one that takes longer is deaf to its kernel for good.
+#: Comments on lines of their own, those on types wherever they stand, and indentation.
+_NEEDLESS = re.compile(
+    r"^[ \t]*(?:/\*\*(?!/)(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*\n|/\*\* @(?:[^*]|\*(?!/))*\*/ ?|^[ \t]+", re.MULTILINE
+)
+#: A module that unpacks another and shows what that does, in its style. It is there at once: anywidget gives a widget
+#: 2 s to begin, and one that takes longer is deaf to its kernel for good. Marimo has a root of its own for each widget.
 _UNPACKING = """const view = (async () => {{
     const bytes = Uint8Array.from(atob("{}"), (sign) => sign.charCodeAt(0));
     const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     const address = URL.createObjectURL(new Blob([await new Response(unpacked).text()], {{ type: "text/javascript" }}));
-    return import(address).then((module) => module.default).finally(() => URL.revokeObjectURL(address));
+    return import(address).finally(() => URL.revokeObjectURL(address));
 }})();
-export default {{ render: async (context) => (await view).render(context) }};
+export default {{ render: async (context) => {{
+    const {{ default: shown, css }} = await view, root = context.el.getRootNode();
+    const place = root instanceof ShadowRoot ? root : document.head;
+    if (css && !place.querySelector('style[data-dlw="{}"]')) {{
+        const sheet = place.appendChild(document.createElement("style"));
+        sheet.dataset.dlw = "{}";
+        sheet.textContent = css;
+    }}
+    return shown.render(context);
+}} }};
 """
 #: How long a page may take to say that it drew a picture before it is asked, and the longest such wait [s].
 _PATIENCE, _LONGEST = 3.0, 60.0
@@ -72,13 +85,16 @@ def module(place: str | Path) -> str:
 
 
 @cache
-def compress(text: str) -> str:
-    """Compress a module into one that unpacks itself.
+def compress(text: str, css: str = "") -> str:
+    """Compress a module and its style into a module that unpacks itself.
 
-    Every widget carries its module, to the page and into a notebook that is saved with widget state: those of
-    one dashboard take 0.75 MB as they are, and a quarter of that compressed.
+    Every widget carries both, to the page and into a notebook that is saved with widget state: those of
+    one dashboard take 1 MB as they are, and a quarter of that compressed.
     """
-    return _UNPACKING.format(base64.b64encode(gzip.compress(_NEEDLESS.sub("", text).encode(), mtime=0)).decode())
+    text, css = _NEEDLESS.sub("", text), squeeze(css)
+    packed = gzip.compress((f"{text}\nexport const css = {json.dumps(css)};\n" if css else text).encode(), mtime=0)
+    name = f"{zlib.crc32(css.encode()):x}"
+    return _UNPACKING.format(base64.b64encode(packed).decode(), name, name)
 
 
 @cache
@@ -236,7 +252,7 @@ class View(Pictured, anywidget.AnyWidget):
         values, problem = self._picture()
         own: dict[str, Any] = {"frame": 1, "ahead": self.AHEAD, "address": f"{_PROCESS}/{next(_NUMBERS)}"}
         if (text := getattr(type(self), "_esm", None)) is not None:
-            own |= {"_esm": compress(str(text)), "_css": squeeze(str(self._css))}
+            own |= {"_esm": compress(str(text), str(self._css)), "_css": ""}
         super().__init__(**{**traits, **values, "problem": problem, **own})
         self._addressed[self.address] = self
         self.on_msg(self._hear)

@@ -39,7 +39,7 @@ class Doctor(View):
     """
 
     _esm = module("doctor")
-    _css = style("doctor")
+    _css = style("doctor", "finding.css")
     BEAT = 10
     watches = ("pulse", "findings", "status", "trials", "remedy_trials")
 

@@ -56,7 +56,7 @@ class LayerTable(View):
     """
 
     _esm = module("layers")
-    _css = style("layers")
+    _css = style("layers", "finding.css")
     watches = ("layer_stats", "selected_layer", "status", "applied", "rejected", "findings")
 
     rows = traitlets.List(

@@ -1,11 +1,11 @@
 // The sections of the training panel that fold away: rows of controls, presets, the way back, the last step.
-import { decision, listen, make, makeButton, say, wishes } from "../front.js";
+import { decision, listen, live, make, makeButton, say, wishes } from "../front.js";
 import { fieldOf, linesOfRun, pastOf, presetsOf, ratesOf } from "./choosers.js";
 import { lastStepOf } from "./last_step.js";
 import { rateSearchOf } from "./rate_search.js";
 
 /** @param {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal, repaint: () => void}} view */
-export function sections({ model, el, signal, repaint }) {
+function sections({ model, el, signal, repaint }) {
   el.classList.add("dlw", "dlw-sections-part");
   const want = wishes({ model, signal, repaint }), opened = decision({ model, signal, repaint }, want, "opened");
   const rows = /** @type {Map<string, ReturnType<typeof fieldOf>>} */ (new Map());
@@ -77,3 +77,13 @@ export function sections({ model, el, signal, repaint }) {
   };
   return { draw };
 }
+
+export default {
+  render(/** @type {{model: import("../front.js").Model, el: HTMLElement, signal: AbortSignal}} */ view) {
+    let repaint = () => {};
+    const { draw } = sections({ ...view, repaint: () => repaint() });
+    repaint = live({ ...view, draw });
+    // The element joins the page after this call; only then is the panel around it known.
+    requestAnimationFrame(draw);
+  },
+};

@@ -14,7 +14,7 @@ from ...core.training.microscope import Microscope, Step
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
-from ..view import style
+from ..view import module, style
 from .limits import OTHERS, Restrictions
 from .presets import Preset, Standings, finite, in_progress, preset_words, settings_of, wishes_of
 from .status import PanelPart
@@ -37,6 +37,7 @@ class Sections(PanelPart):
     Which sections are open is kept here, so that a page that is loaded again shows them as they were.
     """
 
+    _esm = module("training/sections.js")
     _css = style("training/sections.css")
     AHEAD, BEAT, CALM = 8, 10, ("snapshots",)
     watches = (

@@ -27,7 +27,7 @@ class PanelPart(View):
 
     _esm = module("training")
     _css = style("training/view.css")
-    part = Unicode(help='"head", "facts" or "sections"').tag(sync=True)
+    part = Unicode(help='"head" or "facts", of those that share a module').tag(sync=True)
 
     #: What a key stands for: "toggle" and "step".
     press: Callable[[str], None] = staticmethod(lambda key: None)

@@ -1,6 +1,5 @@
-// The pictures of the training panel: the head (the run in one line), the facts under each control, the sections.
+// Two pictures of the training panel: the head (the run in one line), and the facts under each control.
 import { live, make, say, sig, whole, clock, count, rate, keepKeys } from "../front.js";
-import { sections } from "./sections.js";
 /** @import { Model } from "../front.js" */
 
 /** The controls in the order of their rows, and where under each its facts stand [px]; training/view.css has the same heights. */
@@ -215,15 +214,14 @@ let parts = 0;
 export default {
   render(/** @type {{model: Model, el: HTMLElement, signal: AbortSignal}} */ view) {
     const part = view.model.get("part");
-    let repaint = () => {};
-    const { draw } = part === "head" ? head(view) : part === "facts" ? facts(view) : sections({ ...view, repaint: () => repaint() });
-    repaint = live({ ...view, draw });
+    const { draw } = part === "head" ? head(view) : facts(view);
+    live({ ...view, draw });
     // The element joins the page after this call; only then is the panel around it known.
     requestAnimationFrame(() => {
       draw();
       const around = view.el.closest(".dlw-bar, .dlw-controls");
       // One of the parts of a box listens for all of it.
-      if (!(around instanceof HTMLElement) || view.signal.aborted || part === "sections") return;
+      if (!(around instanceof HTMLElement) || view.signal.aborted) return;
       runKeys(around, view.model, view.signal);
       keepKeys(around, view.signal);
       stride(around, view.signal);
