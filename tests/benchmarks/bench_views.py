@@ -93,6 +93,8 @@ def pictures() -> None:
         "training: head": board.training._head,
         "training: facts": board.training._facts,
         "curves": board.curves,
+        "doctor": board.doctor,
+        "tabs, worst finding": board._tabs,
         "layers": board.layers,
         "confusion": board.confusion,
         "activations": board.activations,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from ...core.base.buckets import Curve
+from ...core.base.ledger import Entry
 from ...core.doctor.examination import Check
 from ...core.doctor.finding import Chart, Finding
 from ...core.doctor.remedies import Offer
@@ -39,6 +41,22 @@ def _pack_chart(chart: Chart) -> dict[str, Any]:
         "values": finite_or_none(chart.values), "label": chart.label, "kind": chart.kind, "names": list(chart.names),
         "limit": None if chart.limit is None else finite_or_none([chart.limit])[0],
     }  # fmt: skip
+
+
+def taken_last(changes: Sequence[Entry]) -> str:
+    """Say what the doctor changed, where that is the last change."""
+    last = list(takewhile(lambda entry: entry.by == "doctor" and entry.step == changes[-1].step, reversed(changes)))
+    words = [f"{one.name.replace('_', ' ')} → {_describe(one.applied)}" for one in reversed(last) if not one.rejected]
+    return f"Taken after step {last[0].step:,}: {', '.join(words)}" if words else ""
+
+
+def _describe(value: Any) -> str:
+    """Return a value in few words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_describe(one)}" for name, one in value.items())
+    if isinstance(value, tuple):
+        return " ".join(_describe(one) for one in value if one != {})
+    return "off" if value is None else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def pack_checks(checks: Iterable[Check]) -> dict[str, Any]:

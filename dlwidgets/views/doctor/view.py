@@ -15,7 +15,7 @@ from ...core.doctor.trials import RemedyTrials
 from ...session import Session
 from ..journey import Journey
 from ..view import View, module, style
-from .packing import key_of, pack_checks, pack_finding, pack_offer, pack_trials, pack_tried
+from .packing import key_of, pack_checks, pack_finding, pack_offer, pack_trials, pack_tried, taken_last
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,9 +65,10 @@ class Doctor(View):
         if not isinstance(session, Session):
             raise TypeError(f"Doctor wants a Session, not {name_kind(session)}: dlwidgets.Doctor(session).")
         self._journey = Journey("doctor", self._on_journey)
-        #: The findings as they were packed last, and of which moment that was.
-        self._packed: list[dict[str, Any]] = []
-        self._packed_at: tuple[Any, ...] = ()
+        #: The findings that were packed last, and what they became; their remedies by key, and of which moment.
+        self._packed: tuple[tuple[Finding, ...], list[dict[str, Any]]] = ((), [])
+        self._offers: dict[str, list[dict[str, str]]] = {}
+        self._offered_at: tuple[Any, ...] = ()
         #: The trials that were packed last, what they became, and where the run stood; those that were left alone.
         self._tried: tuple[Any, dict[str, Any], tuple[str, int]] = (None, {}, ("", 0))
         self._left: RemedyTrials | None = session.remedy_trials
@@ -87,24 +88,26 @@ class Doctor(View):
 
     def packed(self, session: Session) -> list[dict[str, Any]]:
         """Return findings as a page reads them, with what may help now."""
-        found = session.findings
-        moment = (found, session.snapshots, len(session.changes), session.status)
-        # Compared as it stands: a finding compares its numbers, and few have changed.
-        if not self._packed_at or self._packed_at[0] is not found or self._packed_at[1:] != moment[1:]:
-            self._packed_at, self._packed = moment, [self._pack(session, one) for one in found]
-        return self._packed
-
-    def _pack(self, session: Session, finding: Finding) -> dict[str, Any]:
-        offers = session.remedies(finding) if finding.until is None else ()
-        return {**pack_finding(finding), "remedies": [pack_offer(one, session.steps) for one in offers]}
+        if self._packed[0] is not (found := session.findings):
+            self._packed = found, [pack_finding(one) for one in found]
+        lasting = {key_of(one): one for one in found if one.until is None}
+        # Finding what may help takes milliseconds. What is kept changes by itself while it trains: where a remedy
+        # really goes back to is found when it is taken.
+        kept = () if session.status == "running" else session.snapshots
+        moment = ([*lasting], kept, len(session.changes), session.status, session.line)
+        if self._offered_at != moment:
+            self._offered_at, self._offers = moment, {
+                key: [pack_offer(offer, session.steps) for offer in session.remedies(one)]
+                for key, one in lasting.items()
+            }  # fmt: skip
+        return [{**one, "remedies": self._offers.get(one["key"], [])} for one in self._packed[1]]
 
     def _moment(self, session: Session, checks: Iterable[Check]) -> dict[str, Any]:
         quiet = sum(check.outcome == "quiet" for check in checks)
-        last = session.line_changes[-1:]
-        taken = last[0] if last and last[0].by == "doctor" and not last[0].rejected else None
+        taken = taken_last(session.line_changes)
         return {
             "busy": self.busy, "said": self._journey.said, "paused": session.status in ("paused", "failed"),
-            "taken": f"Taken after step {taken.step:,}: {taken.name}" if taken else "",
+            "taken": taken,
             "words": f"Nothing found: {quiet} checks quiet." if quiet else _WHAT_IT_DOES,
             "checkable": not session.steps,
         }  # fmt: skip

@@ -70,7 +70,7 @@ def test_a_remedy_is_a_change_of_the_run_by_the_doctor_and_undone_by_one_button(
     arrive()
     assert exploded.lr == pytest.approx(3.0)
     assert exploded.ledger().iloc[-1]["by"] == "doctor"
-    assert page.state["moment"]["taken"].endswith("lr") and exploded.findings == ()
+    assert page.state["moment"]["taken"] == "Taken after step 0: lr → 3" and exploded.findings == ()
     page.say(wish="undo")
     arrive()
     assert (exploded.lr, page.state["moment"]["taken"]) == (30.0, "")
