@@ -225,10 +225,9 @@ function showLost(model, el) {
   if (!why && !before) return;
   if (why) host.dataset.dlwLost = why; else delete host.dataset.dlwLost;
   host.setAttribute("data-dlw-said", lostWords(why, Boolean(el.closest(".jp-NotebookPanel"))));
+  // A view that was not drawn yet looked like a control.
+  for (const control of host.querySelectorAll(`.${cut}`)) control.toggleAttribute("inert", Boolean(why) && !control.matches(".dlw, :has(.dlw)"));
   for (const child of host.children) child.toggleAttribute("inert", isDead(why) && !child.matches(".dlw-tabs"));
-  for (const control of host.querySelectorAll(`.${cut}`)) {
-    if (!control.matches(".dlw, :has(.dlw)")) control.toggleAttribute("inert", Boolean(why));
-  }
 }
 
 /** Whether nothing that a view offers can be done. @param {string | undefined} why no kernel answers */
