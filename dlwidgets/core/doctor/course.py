@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..base.ledger import Entry
 from .finding import Finding
 
 #: Steps whose median is the smoothed loss.
@@ -19,8 +20,16 @@ _FEW, _STEEP = 3, 8.0
 _MOST = 5_000
 #: An explosion without doubt: so many steps in a row, each above the worst loss before by so many times that.
 _PROOF, _WORST = 10, 10.0
+#: Changes after which a loss is another number, whatever was learnt.
+_OTHER_LOSS = ("loss_function", "label_smoothing")
 #: Rules whose trouble began where the loss left its course.
 _OF_LOSS = ("loss_not_finite", "loss_diverging")
+
+
+def of_one_loss(losses: np.ndarray, changes: Iterable[Entry]) -> np.ndarray:
+    """Return losses, NaN before the loss was last another number."""
+    since = max((one.step for one in changes if one.name in _OTHER_LOSS), default=0)
+    return np.where(np.arange(len(losses)) < since, np.nan, losses)
 
 
 def smooth_losses(losses: np.ndarray) -> np.ndarray:

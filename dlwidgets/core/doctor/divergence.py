@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..base.numbers import format_number, format_rate
 from ..training.loop import Diverged, NotFinite
-from .course import find_last_good, find_trouble, has_exploded
+from .course import find_last_good, find_trouble, has_exploded, of_one_loss
 from .finding import Finding
 
 if TYPE_CHECKING:
@@ -37,22 +39,20 @@ class Divergence:
         run, number = self._run, self._run.loop.steps + 1
         if run.wish("on_divergence") == "go on":
             return isinstance(error, NotFinite) and self._leave_out(error)
-        finding = Finding("loss_not_finite", "high", "", "", step=number)
-        losses = run.loop.history.columns["loss"].values
+        finding, losses = Finding("loss_not_finite", "high", "", "", step=number), self._losses
         if not error.batch_is_finite or find_trouble(finding, losses) == number:
             return False
         return self._go_back(finding, copy.copy(error))
 
     def see_to_explosion(self) -> bool:
         """Say whether a finite loss has exploded, and that was seen to."""
-        run = self._run
-        losses = run.loop.history.columns["loss"].values
+        run, losses = self._run, self._losses
         if run.wish("on_divergence") == "go on" or not has_exploded(losses):
             return False
         steps = run.loop.steps
         finding = Finding("loss_diverging", "high", "", "", step=steps)
         begins = find_trouble(finding, losses)
-        risen = f"{format_number(losses[: begins - 1].min())} → {format_number(losses[-1])}"
+        risen = f"{format_number(np.nanmin(losses[: begins - 1]))} → {format_number(losses[-1])}"
         helps = "A lower learning rate or gradient clipping often helps."
         return self._go_back(finding, Diverged(f"The loss exploded: {risen} in step {steps:,}. {helps} Then resume."))
 
@@ -65,7 +65,7 @@ class Divergence:
         return True
 
     def _go_back(self, finding: Finding, error: Any) -> bool:
-        run, losses = self._run, self._run.loop.history.columns["loss"].values
+        run, losses = self._run, self._losses
         step = find_last_good(finding, losses, (step for step, _ in run.timeline.snapshots))
         if step is None:
             return False
@@ -86,6 +86,10 @@ class Divergence:
         except Exception:  # noqa: BLE001 - there is no way back: all is as it was, and the run fails where it is
             return False
         return True
+
+    @property
+    def _losses(self) -> np.ndarray:
+        return of_one_loss(self._run.loop.history.columns["loss"].values, self._run.timeline.line.changes)
 
     def _count(self) -> int:
         """Count how often this run went back and on by itself."""

@@ -13,7 +13,7 @@ import numpy as np
 from ..base.numbers import format_number, format_rate
 from ..base.words import did_you_mean
 from ..layers.walk import Layer, walk
-from .course import find_last_good, find_onset
+from .course import find_last_good, find_onset, of_one_loss
 from .finding import Finding
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Case:
         layers = walk(run.loop.model)
         return cls(
             finding, {**run.settings(), **steering.wishes()}, norms[np.isfinite(norms)],
-            columns["loss"], run.timeline.rates,
+            of_one_loss(columns["loss"], run.now("changes")), run.timeline.rates,
             run.loop.objective.task.loss_name, type(layers[-1].module).__name__, _weighted(layers, finding.layer),
             run.data.valid is not None, bool(run.loop.dropout.layers()), steering.read,
         )  # fmt: skip

@@ -12,7 +12,7 @@ from ..base.numbers import format_number
 from ..base.words import did_you_mean, pluralize
 from ..training.snapshots.timeline import Branch, Timeline
 from ..training.trials import Trial, take_trials
-from .course import find_onset
+from .course import find_onset, of_one_loss
 from .finding import Finding
 from .remedies import REMEDIES, Case, Offer, find_remedy, offer_remedies
 
@@ -62,7 +62,8 @@ class TriedRemedy:
         taken = losses[branch.from_step :]
         end = taken[-max(1, round(_END * steps)) :] if len(taken) else np.full(1, np.nan)
         valid = [row["valid_loss"] for row in branch.record.evaluations if row["step"] == branch.steps and len(taken)]
-        stable = not branch.note and bool(np.isfinite(end).all()) and find_onset(losses) is None
+        risen = find_onset(of_one_loss(losses, branch.changes)) is not None
+        stable = not branch.note and not risen and bool(np.isfinite(end).all())
         comparable = not _OTHER_LOSS & offer.settings.keys()
         valid_loss = float(valid[-1]) if valid else float("nan")
         return cls(

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dlwidgets.core.doctor.course import find_last_good, find_onset, find_trouble, has_exploded, smooth_losses
+from dlwidgets.core.base.ledger import Entry
+from dlwidgets.core.doctor.course import (
+    find_last_good,
+    find_onset,
+    find_trouble,
+    has_exploded,
+    of_one_loss,
+    smooth_losses,
+)  # fmt: skip
 from dlwidgets.core.doctor.finding import Finding
 
 NOISE = np.random.default_rng(0).normal(0, 0.05, 300)
@@ -90,6 +98,14 @@ def test_without_a_rise_the_step_before_the_failed_one_is_suspected():
 
 def test_any_other_finding_began_where_it_was_seen():
     assert find_last_good(finding("dead_relu", 120), rising(3, 100, 1e5), [0, 100, 118, 119, 299]) == 118
+
+
+def test_a_loss_that_became_another_number_has_not_risen():
+    losses = np.concatenate([HEALTHY, 30 + HEALTHY])
+    changes = [Entry(300, "loss_function", "MSELoss", "MSELoss", "code"), Entry(400, "lr", 0.1, 0.1, "code")]
+    assert find_onset(losses) == 301 and has_exploded(losses)
+    assert find_onset(of_one_loss(losses, changes)) is None and not has_exploded(of_one_loss(losses, changes))
+    assert find_onset(of_one_loss(np.concatenate([losses, [50, 500, 5000]]), changes)) == 601
 
 
 def test_without_an_earlier_state_there_is_none():
