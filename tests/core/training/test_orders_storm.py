@@ -40,6 +40,9 @@ VALID = {
     "trainable": lambda r: r.choice([None, {"0": False}, ["3"], {"*": False}, {"*.bias": False}]),
     "schedule": lambda r: r.choice([None, "cosine", "one-cycle", ("step", {"step_size": 7}), "linear"]),
     "optimizer": lambda r: r.choice(["sgd", "adam", ("sgd", {"momentum": 0.9}), "adamw", "rmsprop"]),
+    "loss_function": lambda r: r.choice([None, "multi_margin", "cross_entropy"]),
+    "input_scaling": lambda r: r.choice([None, "standardize", (0.0, 2.0)]),
+    "reinitialise": lambda r: r.choice(["0", "3", ("0", "kaiming")]),
     "threads": lambda r: r.choice([None, 1, 2]),
     "evaluate_every": lambda r: r.choice([None, "epoch", 7, "1 s"]),
     "evaluate_samples": lambda r: r.choice([None, 40]),
@@ -51,12 +54,13 @@ INVALID = {
     "lr": [-1, "x", float("nan")], "batch_size": [0, 2.5, "a"], "clip": [("norm", -1), "foo"],
     "weight_decay": [-1], "momentum": [1.5], "betas": [0.9], "accumulate": [0], "normalise": ["foo"],
     "dropout": [2], "label_smoothing": [1.5], "ema": [2], "trainable": [{"nowhere": False}, 3],
+    "loss_function": ["foo", 3], "input_scaling": ["foo", (0, 0)], "reinitialise": ["foo", "2", 3],
     "schedule": ["foo", ("cosine", {"T_max": "x"})], "optimizer": ["foo", 3], "threads": [0],
     "evaluate_every": ["1", 0], "evaluate_samples": [0], "epochs": [0, "x"],
     "thresholds": [[0.1], "x"], "paused": ["x"],
 }  # fmt: skip
-#: What a new optimizer, or a schedule, may take the value of.
-MOVING = ("lr", "weight_decay", "momentum", "betas", "schedule", "optimizer")
+#: What a new optimizer, schedule or loss may take the value of, and what counts how often it was asked for.
+MOVING = ("lr", "weight_decay", "momentum", "betas", "schedule", "optimizer", "label_smoothing", "reinitialise")
 
 
 def session(**options):
