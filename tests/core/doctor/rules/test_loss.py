@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from dlwidgets.core.controls.steering import CONTROLS
 from dlwidgets.core.data.task import Task
+from dlwidgets.core.doctor.loss_curve import ANEW
 from tests.core.doctor.rules.by_hand import change, falling, made, said
 
 OF_LOSS = ("loss_diverging", "loss_spiking", "loss_flat", "loss_oscillating")
@@ -67,6 +69,10 @@ def test_another_loss_function_begins_anew():
     assert found(losses) == {"loss_diverging"}
     assert not found(losses, changes=[change("loss_function", 100)])
     assert found(losses, changes=[change("loss_function", 100, rejected=True)]) == {"loss_diverging"}
+
+
+def test_what_changes_the_meaning_of_a_loss_are_controls():
+    assert set(ANEW) <= {one.name for one in CONTROLS}
 
 
 def test_a_smaller_batch_makes_no_spikes():
