@@ -171,13 +171,28 @@ def test_7_much_too_high_a_rate_empties_every_map_for_good(tour):
     expect(place.cell).not_to_contain_text("zero 100 %")
 
 
-def test_8_text_few_controls_and_effect_stand_on_one_screen_and_nothing_is_left_of_a_run_that_is_begun_again(tour):
+def test_8_a_planted_fault_is_told_of_and_the_doctors_button_mends_it(tour):
+    place = Place(tour, "8 ·")
+    card = place.cell.locator(".dlw-doctor")
+    expect(card).to_contain_text("Sigmoid is taken twice")
+    place.button("Resume").click()
+    tour.wait_until("ill.steps >= 80")
+    assert mean(losses(tour, "ill", 50)) > 0.68
+    card.get_by_role("button", name="BCEWithLogitsLoss → BCELoss").first.click()
+    at = change(tour, "ill", "ill.applied['loss_function'] == 'BCELoss'", 60)
+    assert mean(losses(tour, "ill", at + 40)) < 0.6
+    expect(card).to_contain_text("over")
+    place.button("Pause").click()
+    tour.wait_until("ill.status == 'paused'")
+
+
+def test_9_text_few_controls_and_effect_stand_on_one_screen_and_nothing_is_left_of_a_run_that_is_begun_again(tour):
     room = tour.page.locator(".jp-NotebookPanel-notebook").bounding_box()
     assert room is not None
     high, most = {}, 0
-    for heading in ("1 ·", "2 ·", "3 ·", "4 ·", "5 ·", "6 ·", "7 ·"):
+    for heading in ("1 ·", "2 ·", "3 ·", "4 ·", "5 ·", "6 ·", "7 ·", "8 ·"):
         place = Place(tour, heading)
-        effects = place.cell.locator(".dlw-curves, .dlw-conf-tile, .dlw-act-sheet")
+        effects = place.cell.locator(".dlw-curves, .dlw-conf-tile, .dlw-act-sheet, .dlw-doctor")
         expect(effects.first).to_be_visible()
         effects = effects.all()
         boxes = [box for box in (one.bounding_box() for one in effects) if box]
