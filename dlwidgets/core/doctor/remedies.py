@@ -280,9 +280,7 @@ def _weighted(layers: Sequence[Layer], path: str | None) -> str | None:
 def _redraw(case: Case) -> Dose:
     """Draw the weights anew: an activation's are those before it."""
     case.get("reinitialise")
-    if case.finding.layer is None:
-        raise Unfit("the finding names no layer")
-    return f"Re-initialise {case.weights or 'the whole model'}", {"reinitialise": case.weights}
+    return f"Re-initialise {case.weights or 'the whole model'}", {"reinitialise": case.weights or ""}
 
 
 def _on_layer(control: str, verb: str, value: Callable[[Case, str], Any]) -> Callable[[Case], Dose]:

@@ -32,11 +32,13 @@ def pack_finding(finding: Finding) -> dict[str, Any]:
     return {
         "key": key_of(finding), "severity": finding.severity, "title": finding.title, "sentence": finding.sentence,
         "why": finding.why, "layer": finding.layer, "step": finding.step, "when": describe_time(finding),
-        "over": finding.until is not None, "chart": None if chart is None else _pack_chart(chart),
+        "over": finding.until is not None, "chart": _pack_chart(chart),
     }  # fmt: skip
 
 
-def _pack_chart(chart: Chart) -> dict[str, Any]:
+def _pack_chart(chart: Chart | None) -> dict[str, Any] | None:
+    if chart is None or (chart.kind == "line" and len(chart.values) < 2):
+        return None  # of a single look there is no course to see; its number stands in the sentence
     return {
         "values": finite_or_none(chart.values), "label": chart.label, "kind": chart.kind, "names": list(chart.names),
         "limit": None if chart.limit is None else finite_or_none([chart.limit])[0],
