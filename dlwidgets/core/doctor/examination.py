@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..base.buckets import common_steps
 from ..base.time_budget import TimeBudget
 from .data_facts import BatchLook, DataFacts
 from .divergence import Divergence
@@ -78,6 +79,8 @@ class Examination:
         self._failure: FailedStep | None = None
         self._unzeroed = Unzeroed()
         self.divergence = Divergence(run)
+        #: That of the line which the findings are of.
+        self._history = run.loop.history
         #: What stays found though the run goes back to before it.
         self._keeps: set[tuple[str, str | None]] = set()
         self._begin_anew()
@@ -160,8 +163,9 @@ class Examination:
         return self._see_to(lambda: self.divergence.see_to_failure(error))
 
     def arrived(self) -> None:
-        """Follow the run elsewhere; forget what was found after it."""
-        steps = self._run.loop.steps
+        """Follow the run elsewhere; forget what was found since the lines parted."""
+        before, self._history = self._history, self._run.loop.history
+        steps = min(self._run.loop.steps, common_steps(before, self._history))
         self.looks = deque((look for look in self.looks if look.step <= steps), maxlen=_LOOKS)
         self._begin_anew()
         self._failure = None

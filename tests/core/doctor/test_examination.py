@@ -55,6 +55,18 @@ def test_going_back_forgets_what_was_found_after_it():
     assert made.findings == ()
 
 
+def test_what_was_found_on_one_line_is_not_said_of_another():
+    made = session()
+    made.step(40)
+    made.rewind(12)
+    made.lr = 0.5
+    watched(made, range(20, 1000))
+    made.step(20)
+    assert [one.step for one in made.findings] == [20]
+    made.switch("main")
+    assert (made.steps, made.findings) == (40, ())
+
+
 def test_a_rule_that_raises_fails_no_training_and_is_said_not_to_have_run():
     made = session()
     made._run.attendant = Examination(made._run, [Rule("toy", "toys", lambda evidence: 1 / 0, "none")])
