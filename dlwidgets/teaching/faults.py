@@ -110,7 +110,7 @@ def _with(**options: Any) -> Callable[[Setup], Setup]:
 
 def _load_slowly(setup: Setup) -> Setup:
     # More of the time of a step goes by in waiting than in learning.
-    dataset = SlowDataset(*setup.train, seconds=0.0006 if setup.name in IMAGES else 0.0002)
+    dataset = SlowDataset(*setup.train, seconds=0.0012 if setup.name in IMAGES else 0.0002)
     generator = torch.Generator().manual_seed(setup.options["seed"])
     loader = DataLoader(dataset, batch_size=setup.options["batch_size"], shuffle=True, generator=generator)
     return setup.but(train=loader, batch_size=None)
@@ -334,7 +334,7 @@ FAULTS: dict[str, Fault] = {
     for fault in (
         # The rate, the optimizer, the batches.
         Fault("rate x 100", "The learning rate is a hundred times too high.",
-              ("loss_diverging", "rate_too_high", "loss_spiking"), partial(_rate, 100)),
+              ("loss_diverging", "rate_too_high", "loss_not_finite", "loss_spiking"), partial(_rate, 100)),
         Fault("rate x 1000", "The learning rate is a thousand times too high.",
               ("loss_diverging", "rate_too_high", "loss_not_finite", "loss_spiking"), partial(_rate, 1000)),
         Fault("rate 0", "The learning rate is 0: nothing moves.", ("rate_too_low",), partial(_rate, 0)),

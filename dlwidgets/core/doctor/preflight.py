@@ -213,6 +213,8 @@ def _fit_constant(task: Task, output: torch.Tensor, targets: Any) -> float:
         least = math.inf
         for _ in range(_STEPS):
             used = row.clamp(1e-6, 1 - 1e-6) if task.probabilities else row
+            if task.loss_name == "NLLLoss":  # which takes log-probabilities: of any other row it has no least
+                used = row.log_softmax(1)
             loss = task.loss(used.expand_as(output), ready)  # type: ignore[misc]
             least = min(least, float(loss.detach()))
             (row.grad,) = torch.autograd.grad(loss, row)

@@ -190,6 +190,15 @@ def test_the_least_loss_of_a_constant_is_the_entropy_of_the_classes():
     assert session._run.attendant.preflight.floor == pytest.approx(entropy, abs=0.02)
 
 
+def test_it_is_the_entropy_where_the_model_puts_out_log_probabilities_too():
+    plain, logs = Session(nn.Linear(8, 3), (X, Y)), nn.Sequential(nn.Linear(8, 3), nn.LogSoftmax(1))
+    other = Session(logs, (X, Y), loss="nll")
+    for session in (plain, other):
+        session.diagnose()
+    floors = [session._run.attendant.preflight.floor for session in (plain, other)]
+    assert floors[0] == pytest.approx(floors[1], abs=0.02)
+
+
 def test_it_is_made_before_the_first_step_alone():
     session = Session(nn.Linear(8, 3), (X, Y)).step(1)
     table = session.diagnose().set_index("check")

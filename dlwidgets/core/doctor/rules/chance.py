@@ -39,7 +39,9 @@ def measure_chance(evidence: Evidence) -> tuple[float, float, np.ndarray] | None
 
     None where they are better, where too few samples could say so, and before anything need have been learnt.
     """
-    if evidence.scores is None or evidence.step < _STEPS or not evidence.epochs:
+    # Averaged weights, which evaluations then use, follow after so many steps (decay 0.99: measured on collages).
+    lag = 2 / (1 - decay) if (decay := evidence.settings.get("ema")) else 0
+    if evidence.scores is None or evidence.step < _STEPS + lag or not evidence.epochs:
         return None
     areas, errors = measure_areas(evidence.scores)
     known = np.isfinite(areas)

@@ -52,5 +52,11 @@ def test_nothing_is_said_too_early(step, epochs):
     assert not found(scores(0), step, epochs)
 
 
+def test_averaged_weights_are_given_the_time_that_they_lag_behind():
+    given = scores(0)
+    early, late = (Evidence(step=step, epochs=1, scores=given, settings={"ema": 0.99}) for step in (100, 300))
+    assert not [*find_no_better_than_chance(early)] and [*find_no_better_than_chance(late)]
+
+
 def test_nothing_is_said_of_too_few_samples():
     assert not found(scores(0, rows=60))
