@@ -34,6 +34,16 @@ from dlwidgets.teaching import faults, setups
 
 TUNED = ("yeast", "collages")
 RATES = (1.0, 3.0, 1 / 3)
+#: Other options under which healthy twins learn.
+VARIED = {
+    "batch of 8": {"batch_size": 8}, "batch of 128": {"batch_size": 128}, "clip 1": {"clip": 1.0},
+    "one-cycle": {"schedule": "one-cycle", "epochs": 3},
+    "warm-up": {"schedule": ("cosine", {"warmup": 0.1}), "epochs": 3},
+    "decay, ema": {"weight_decay": 0.1, "ema": 0.99}, "dropout 0.5": {"dropout": 0.5},
+    "accumulated": {"accumulate": 4, "batch_size": 8}, "adam": {"optimizer": "adam"},
+    "plain sgd": {"optimizer": "sgd", "lr": 0.1}, "adagrad": {"optimizer": "adagrad", "lr": 0.02},
+    "nadam": {"optimizer": "nadam", "lr": 1e-3},
+}  # fmt: skip
 
 
 @dataclass
@@ -107,6 +117,14 @@ def run_healthy(where: Iterable[str], steps: int, seeds: int, whole: bool) -> It
                 for rate in RATES if whole else [RATES[(seed + place) % len(RATES)]]:
                     twin = setups.healthy(setup, optimizer=optimizer, rate=rate, seed=seed)
                     yield observe(Outcome(setup, f"{optimizer} x {rate:.2g}", seed), twin.arguments(), steps)
+
+
+def run_varied(where: Iterable[str], steps: int, seed: int) -> Iterator[Outcome]:
+    """Yield the outcome of each healthy twin under other options."""
+    for setup in where:
+        for name, options in VARIED.items():
+            twin = setups.healthy(setup, seed=seed).but(**options)
+            yield observe(Outcome(setup, name, seed), twin.arguments(), steps)
 
 
 def print_faults(outcomes: list[Outcome]) -> None:
@@ -187,6 +205,7 @@ def main() -> None:
     parser.add_argument("--healthy", action="store_true", help="the healthy twins alone")
     parser.add_argument("--ill", action="store_true", help="the faults alone")
     parser.add_argument("--whole", action="store_true", help="each optimizer at each rate with each seed")
+    parser.add_argument("--varied", action="store_true", help="healthy twins under a dozen other options, too")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=5, help="of the healthy twins")
     parser.add_argument("--seed", type=int, default=0, help="of the faults")
@@ -199,6 +218,8 @@ def main() -> None:
     ill = [*run_faults(names, where, asked.steps, asked.seed, asked.optimizer)]
     only = asked.fault or asked.ill
     well = [] if only else [*run_healthy(where, asked.steps, asked.seeds, asked.whole)]
+    if asked.varied:
+        well += run_varied(where, asked.steps, asked.seed)
     found = report(ill, well)
     print(f"{len(ill) + len(well)} runs in {time.perf_counter() - began:.0f} s")
     if asked.json:
