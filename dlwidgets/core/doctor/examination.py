@@ -220,12 +220,18 @@ class Examination:
         self._read_model()
         found = run.evaluations.latest
         return Evidence(
-            step=loop.steps, record=loop.history, looks=tuple(self.looks), settings=run.steering.applied(),
+            step=loop.steps, record=loop.history, looks=self._all_looks(), settings=run.steering.applied(),
             changes=run.timeline.line.changes, task=loop.objective.task, epochs=loop.epochs,
             steps_in_epoch=loop.accumulation.steps_in_epoch(), has_valid=run.data.valid is not None,
             scores=None if found is None else found.scores, waited=self._share_waited(), failure=self._failure,
             unzeroed=self._unzeroed.found, model=self.model, data=self.data, preflight=self.preflight,
         )  # fmt: skip
+
+    def _all_looks(self) -> tuple[LayerStats, ...]:
+        """Return the run's looks; before its first that of the pre-flight."""
+        if not self.looks and not self._run.loop.steps and self.preflight is not None and self.preflight.look is not None:
+            return (self.preflight.look,)
+        return tuple(self.looks)
 
     def _share_waited(self) -> float | None:
         """Return the share of the time that data was waited for."""

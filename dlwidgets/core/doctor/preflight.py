@@ -19,6 +19,7 @@ from ..base.words import quote_error
 from ..data.batches import batch_length
 from ..data.objective import Objective
 from ..data.task import TASKS, unpack_batch
+from ..layers.probes import LayerMonitor, LayerStats
 from ..layers.stand_in import cloned, is_small
 from .data_facts import DataFacts, EntranceProbe, measure_data
 
@@ -70,6 +71,7 @@ class Preflight:
     losses : of `samples` that are fitted over and over by Adam, from the model as it is; empty where that failed.
     floor : the least loss that they have under an output that is the same for all; None where not known.
     mixing : None where it was not measured.
+    look : what the first of those steps showed of the layers; None where it could not be taken.
     why : why a check was not made, in a clause, by its name: "batch", "fit", "mixing".
     seconds : what it took.
     """
@@ -78,6 +80,7 @@ class Preflight:
     losses: tuple[float, ...] = ()
     floor: float | None = None
     mixing: Mixing | None = None
+    look: LayerStats | None = None
     why: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -97,19 +100,19 @@ def make_preflight(run: Run) -> tuple[Preflight, DataFacts | None]:
     with _noting(why, "batch"):
         facts = measure_data(run.data, batch, loop.objective.target)
     pause()
-    losses, floor, mixing = (), None, None
+    losses, floor, mixing, look = (), None, None, None
     if batch is not None:
         there = loop.objective.to_device(batch)
         with _noting(why, "fit"):
             trial = BatchTrial(loop, there)
             losses, floor = trial.fit(), trial.fit_constant()
-            entrance = trial.entrance.found
+            entrance, look = trial.entrance.found, trial.look
         pause()
         with _noting(why, "mixing"), unpaused():
             mixing = measure_mixing(loop, slice_rows(there, 0, _FEW))
     facts = facts and replace(facts, entrance=entrance)
     size = 0 if batch is None else batch_length(batch)
-    return Preflight(size, losses, floor, mixing, why, time.perf_counter() - began), facts
+    return Preflight(size, losses, floor, mixing, look, why, time.perf_counter() - began), facts
 
 
 class _NotMade(Exception):
@@ -130,7 +133,8 @@ def _noting(why: dict[str, str], name: str) -> Iterator[None]:
 class BatchTrial:
     """A copy of the model that learns one batch over and over.
 
-    Dropout is off. Of the model, its loss and its training step nothing is changed.
+    Dropout is off. Of the model, its loss and its training step nothing is changed. `look` is what its first step
+    showed of the layers.
 
     Raises
     ------
@@ -152,6 +156,9 @@ class BatchTrial:
         self._objective = Objective(self._twin, own.task, own.device, own.custom, own.target)
         self._optimizer = torch.optim.Adam(self._parameters, lr=_RATE)
         self.entrance = EntranceProbe(self._twin)
+        self.look: LayerStats | None = None
+        self._watch = LayerMonitor()
+        self._watch.switch(self._twin, True)
 
     def fit(self) -> tuple[float, ...]:
         """Return the batch's losses, from the model as it is."""
@@ -186,9 +193,15 @@ class BatchTrial:
     def _step(self) -> float:
         self._optimizer.zero_grad()
         batch = tree_map(torch.clone, self._batch)  # into which the model may write
-        loss, _ = self._objective.loss(batch)
+        with self._watch.forward():
+            loss, _ = self._objective.loss(batch)
+        self._watch.see_loss(loss)
         loss.backward()
+        self._watch.before()
         self._optimizer.step()
+        if self.look is None:
+            self.look = self._watch.after(1)
+            self._watch.switch(self._twin, False)
         return float(loss.detach())
 
     def fit_constant(self) -> float | None:

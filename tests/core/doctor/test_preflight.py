@@ -229,3 +229,16 @@ def test_a_slow_model_is_left_alone():
     table = session.diagnose().set_index("check")
     assert time.perf_counter() - began < 5
     assert "slow" in table.loc["batch_not_learnt", "what"]
+
+
+@pytest.mark.parametrize(
+    ("gain", "last", "rule"), [(1.0, nn.Softmax(1), "last_layer"), (50.0, nn.Identity(), "initial_loss")]
+)
+def test_a_last_layer_and_a_first_loss_are_judged_before_the_first_step(gain, last, rule):
+    torch.manual_seed(0)
+    head = nn.Linear(16, 3)
+    with torch.no_grad():
+        head.weight.mul_(gain)
+    session = Session(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), head, last), (X, Y), loss=nn.CrossEntropyLoss())
+    table = session.diagnose().set_index("check")
+    assert (table.loc[rule, "outcome"], session.steps, session.layer_stats) == ("found", 0, None)

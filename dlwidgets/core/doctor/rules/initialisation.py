@@ -29,6 +29,8 @@ _FIRST = 50
 def find_initial_loss(evidence: Evidence) -> Iterator[Finding]:
     """Find a first loss far over that of knowing nothing."""
     losses, first = evidence.losses, _first_loss(evidence)
+    if not evidence.step and evidence.preflight is not None:
+        losses = np.array(evidence.preflight.losses)
     if not len(losses) or evidence.step > _FIRST or first is None:
         return
     value, expected = float(losses[0]), first.unlearnt
@@ -129,6 +131,10 @@ def _name_of(loss: LossPath) -> str:
     return "ln 2" if loss.operations[0].startswith("Binary") else f"ln {math.exp(loss.unlearnt or 0):.0f}"
 
 
+def _needs_look(evidence: Evidence) -> str:
+    return "" if evidence.looks else "needs a look at the layers"
+
+
 def _needs_loss(evidence: Evidence) -> str:
     if evidence.step > _FIRST and not (evidence.looks and evidence.looks[0].step == 1):
         return "looks at the first steps alone"
@@ -140,10 +146,11 @@ RULES = (
         "initial_loss", "the first loss against its expectation", find_initial_loss,
         f"{_OVER:g} times ln C (cross-entropy over C classes) or ln 2 (binary), {_OVER_SQUARES:g} times the mean "
         "square of a regression's targets (Karpathy 2019, A recipe for training neural networks)", missing=_needs_loss,
+        when="model",
     ),
     Rule(
         "initialisation", "first weights that are alike, too large or too small", find_initialisation,
         f"units alike; a spread of outputs {_GROWN:g} times that of the first layer, or {_SHRUNK:g} of the greatest "
-        "(SageMaker Debugger: 10 times from layer to layer)",
+        "(SageMaker Debugger: 10 times from layer to layer)", missing=_needs_look, when="model",
     ),
 )  # fmt: skip

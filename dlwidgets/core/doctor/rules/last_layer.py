@@ -135,6 +135,6 @@ RULES = (
     Rule(
         "last_layer", "a last layer and a loss that do not match", find_mismatch,
         "read from the operations before the loss, exact; UMLAUT looks for a softmax before from_logits",
-        missing=_needs_loss,
+        missing=_needs_loss, when="model",
     ),
 )  # fmt: skip
