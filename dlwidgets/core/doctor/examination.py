@@ -229,9 +229,8 @@ class Examination:
 
     def _all_looks(self) -> tuple[LayerStats, ...]:
         """Return the run's looks; before its first that of the pre-flight."""
-        if not self.looks and not self._run.loop.steps and self.preflight is not None and self.preflight.look is not None:
-            return (self.preflight.look,)
-        return tuple(self.looks)
+        look = None if self.preflight is None or self._run.loop.steps else self.preflight.look
+        return tuple(self.looks) if self.looks or look is None else (look,)
 
     def _share_waited(self) -> float | None:
         """Return the share of the time that data was waited for."""

@@ -178,7 +178,8 @@ def choose_offers(run: Run, finding: Finding, names: Sequence[str] | None) -> tu
     if not chosen:
         raise ValueError(f"There is no remedy to try: {', '.join(one.label for one in offers) or 'none'} cannot be.")
     back = case.last_good if case.spoiled and any(REMEDIES[one.name].rewind for one in chosen) else None
-    return [Offer(NOTHING, "Nothing changed" if back is None else f"Only back to step {back:,}"), *chosen], back
+    stays = back is None or back == run.now("steps")
+    return [Offer(NOTHING, "Nothing changed" if stays else f"Only back to step {back:,}"), *chosen], back
 
 
 def plan_trials(
