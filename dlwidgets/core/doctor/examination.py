@@ -275,7 +275,14 @@ class Examination:
                     continue
                 first = one.step or step if before is None or before.until is not None else before.step
                 known[key] = dataclasses.replace(one, step=first)
-        self._keep(known.values())
+        self._keep(self._without_symptoms(known.values()))
+
+    def _without_symptoms(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Leave out symptoms: one trouble is one card."""
+        findings = list(findings)
+        lasting = {one.rule for one in findings if one.until is None}
+        symptoms = {rule.name for rule in self._rules if not lasting.isdisjoint(rule.symptom_of)}
+        return [one for one in findings if one.until is not None or one.rule not in symptoms]
 
     def _keep(self, findings: Iterable[Finding]) -> None:
         ordered = sorted(findings, key=lambda one: one.rank)

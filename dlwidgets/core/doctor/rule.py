@@ -27,6 +27,7 @@ class Rule:
     when : "steps": every few steps; "start": in the pre-flight; "model": in both; "evaluation": after each; "failure":
         once a step was not taken.
     confirm : in how many examinations in a row it must find the same before it is shown.
+    symptom_of : rules that name a cause of it: while one of them finds something, this is not told besides.
     """
 
     name: str
@@ -36,3 +37,11 @@ class Rule:
     missing: Callable[[Evidence], str] = _nothing
     when: str = "steps"
     confirm: int = 1
+    symptom_of: tuple[str, ...] = ()
+
+
+#: Rules that name why a run learns nothing.
+NOT_LEARNING = (
+    "loss_diverging", "rate_too_high", "rate_too_low", "clipping", "adam_epsilon", "momentum", "dead_relu", "saturated",
+    "gradient_zero", "initialisation", "parameters_frozen", "last_layer", "half_precision",
+)  # fmt: skip

@@ -10,6 +10,7 @@ from dlwidgets.core.doctor.evidence import Evidence
 from dlwidgets.core.doctor.examination import Examination
 from dlwidgets.core.doctor.finding import Finding
 from dlwidgets.core.doctor.rule import Rule
+from dlwidgets.core.doctor.rules import RULES
 
 
 def session(**options) -> Session:
@@ -112,3 +113,20 @@ def test_a_fast_run_is_looked_at_often_while_it_is_young():
     made._run.attendant = Examination(made._run, [rule])
     made.step(100)
     assert looked == [1, 2, 5, *range(10, 101, 10)]
+
+
+def test_a_symptom_is_not_told_beside_its_cause():
+    def found(name: str):
+        return lambda evidence: [Finding(name, "low", name, "")] if evidence.step > 9 or name != "cause" else []
+
+    made = session()
+    rules = [Rule("effect", "", found("effect"), "", symptom_of=("cause",)), Rule("cause", "", found("cause"), "")]
+    made._run.attendant = Examination(made._run, rules)
+    made.step(5)
+    assert [one.rule for one in made.findings] == ["effect"]
+    made.step(10)
+    assert [one.rule for one in made.findings] == ["cause"]
+
+
+def test_a_symptom_names_rules_that_there_are():
+    assert not {cause for rule in RULES for cause in rule.symptom_of} - {rule.name for rule in RULES}

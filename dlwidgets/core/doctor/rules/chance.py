@@ -9,7 +9,7 @@ import numpy as np
 from ...scoring.scores import Scores
 from ..evidence import Evidence
 from ..finding import Chart, Finding
-from ..rule import Rule
+from ..rule import NOT_LEARNING, Rule
 
 #: Steps before which nobody need have learnt anything. Healthy twins of the four teaching set-ups had a mean AUC 8 to
 #: 28 standard errors above 0.5 after 50 steps, at a third of a rate that suits too; with shuffled labels it was
@@ -84,6 +84,6 @@ RULES = (
         "no_better_than_chance", "validation scores no better than chance", find_no_better_than_chance,
         f"the classes' mean AUC is within {_ERRORS:.0f} standard errors of 0.5, after {_STEPS} steps and an epoch "
         "(healthy runs on four data sets: 8 and more after 50 steps)",
-        missing=_missing, when="evaluation",
+        missing=_missing, when="evaluation", symptom_of=(*NOT_LEARNING, "loss_flat", "batch_not_learnt"),
     ),
 )  # fmt: skip

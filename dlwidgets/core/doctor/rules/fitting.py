@@ -9,7 +9,7 @@ import numpy as np
 from ..evidence import Evidence
 from ..finding import Chart, Finding
 from ..loss_curve import ANEW
-from ..rule import Rule
+from ..rule import NOT_LEARNING, Rule
 
 #: Over-fitting: evaluations after the best one; by which share of the best the validation loss rose; by which share the
 #: training loss fell meanwhile.
@@ -140,6 +140,7 @@ RULES = (
         "underfitting", "under-fitting", find_underfitting,
         f"{_TRIVIAL:.0%} of the entropy of the labels or more after {_EPOCHS} epochs, falling no more",
         missing=_needs_classes, when="evaluation",
+        symptom_of=(*NOT_LEARNING, "loss_flat", "batch_not_learnt", "no_better_than_chance", "labels_shuffled"),
     ),
     Rule(
         "validation_too_good", "validation too good to be true", find_too_good,

@@ -150,5 +150,8 @@ RULES = (
         "gradient_not_finite", "gradients that overflow in fp16", find_overflowing,
         f"{_SHARE:.0%} of {_OVERFLOWS} steps (a new scale is right after a few)",
     ),
-    Rule("gradient_zero", "gradients that are 0", find_zero_gradients, f"exactly 0 in {_LOOKS} looks in a row"),
+    Rule(
+        "gradient_zero", "gradients that are 0", find_zero_gradients, f"exactly 0 in {_LOOKS} looks in a row",
+        symptom_of=("dead_relu", "saturated", "initialisation", "parameters_still"),
+    ),
 )  # fmt: skip

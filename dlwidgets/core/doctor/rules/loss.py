@@ -10,7 +10,7 @@ import numpy as np
 from ..evidence import Evidence
 from ..finding import Chart, Finding
 from ..loss_curve import ANEW
-from ..rule import Rule
+from ..rule import NOT_LEARNING, Rule
 
 #: The loss of now over the least before and over the first, from which on it diverges (trainproof: 1.5 times the least
 #: at a run's end; healthy runs were at 1.3 at most); and over that before any step.
@@ -198,7 +198,7 @@ RULES = (
     Rule(
         "loss_flat", "a loss that never falls", find_flat,
         f"under {_FLAT_SHARE:.0%} and {_FLAT_ERRORS:g} standard errors in {_FLAT_STEPS} steps or more (trainproof: "
-        "5 %)", confirm=2,
+        "5 %)", confirm=2, symptom_of=(*NOT_LEARNING, "inputs_constant", "targets_alike"),
     ),
     Rule(
         "loss_oscillating", "an oscillating loss", find_oscillating,

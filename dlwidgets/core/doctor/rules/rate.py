@@ -124,7 +124,7 @@ RULES = (
     Rule(
         "rate_too_low", "steps that are too short", find_too_low,
         f"a rate of 0, or a change of the weights by under {TOO_SHORT:g} while the loss stays within its noise",
-        confirm=2,
+        confirm=2, symptom_of=("clipping", "adam_epsilon"),
     ),
     Rule(
         "momentum", "too much momentum", find_momentum,

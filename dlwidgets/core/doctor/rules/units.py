@@ -125,6 +125,7 @@ RULES = (
         "dead_relu", "dead ReLU units", find_dead,
         f"{_DEAD:.0%} of a layer's units in {_LOOKS} looks in a row (SageMaker Debugger: half; trainproof: 90 %), of "
         f"batches under {_BATCH} samples {_ALL_DEAD:.0%}", missing=_needs_activations,
+        symptom_of=("initialisation",),
     ),
     Rule(
         "saturated", "saturated sigmoid, tanh or softmax", find_saturated,
