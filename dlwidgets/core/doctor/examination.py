@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from ..training.loop import NotFinite
     from ..training.run import Run
 
-#: The share of the training's time that the rules may take.
+#: The share of the time that rules may take after steps, and again after evaluations.
 SHARE = 0.004
 #: The steps after which the rules look at a young run, or after a change, and every how many later.
 _EARLY, _AFTER, _EVERY = (1, 2, 5), (3, 10, 20, 50, 100), 10
 #: Up to this step, as after a change, they look whatever the time: a fast loop is there before it allows a second look.
 _YOUNG = 100
+#: So many evaluations of a run are looked at whatever the time.
+_FIRST_EVALUATIONS = 10
 #: A finding is over once it was not seen again in so many examinations in a row.
 _QUIET = 3
 #: How many looks at the layers are kept as evidence, and findings that are over.
@@ -75,7 +77,8 @@ class Examination:
         self._scalings = 0
         #: What the model's facts depend on, when they were read.
         self._read: tuple[Any, ...] = ()
-        self._budget = TimeBudget(SHARE, least=0.0)
+        #: For the looks at steps, and for those at evaluations, which may come every few of them.
+        self._budget, self._judging = TimeBudget(SHARE, least=0.0), TimeBudget(SHARE, least=0.0)
         self._failure: FailedStep | None = None
         self._unzeroed = Unzeroed()
         self.divergence = Divergence(run)
@@ -114,7 +117,8 @@ class Examination:
         self._end_look()
         steps = loop.steps
         self._unzeroed.after_step(steps)
-        when = ["evaluation", "start"] if evaluated else []  # scores say more of the data than it itself
+        judges = evaluated and (len(loop.history.evaluations) <= _FIRST_EVALUATIONS or self._judging.due())
+        when = ["evaluation", "start"] if judges else []  # scores say more of the data than it itself
         due, began = self._is_time(steps), time.perf_counter()
         # What was found of this step before it was evaluated is not confirmed by finding it again.
         if due and steps != self._at:
@@ -127,8 +131,8 @@ class Examination:
         self.examine(*when)
         if any(one.rule == "loss_diverging" and one.severity == "high" and one.until is None for one in self.findings):
             self._see_to(self.divergence.see_to_explosion)
-        if due:
-            self._budget.spent(time.perf_counter() - began)
+        if due or judges:
+            (self._budget if due else self._judging).spent(time.perf_counter() - began)
 
     def _is_time(self, steps: int) -> bool:
         """Say whether the rules are to look after this step."""

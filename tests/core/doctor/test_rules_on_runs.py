@@ -41,7 +41,6 @@ SGD = ("sgd", {"momentum": 0.9})
         ("adam_epsilon", {"optimizer": ("adam", {"eps": 1.0})}),
         ("batch_noise", {"batch_size": 1}),
         ("gradient_vanishing", {"layers": [nn.Sigmoid] * 8}),
-        ("loss_flat", {"optimizer": ("adam", {"eps": 1.0}), "lr": 3e-4}),
     ],
 )
 def test_a_planted_fault_is_found_within_a_hundred_steps(rule, fault):
