@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..base.words import did_you_mean, quote_names
-from .control import Setting
+from .control import PanelRow, Setting
 
 #: What may be done when a loss explodes or a number is no longer finite: see `core.doctor.divergence`.
 ANSWERS = ("pause", "rewind", "go on")
@@ -16,6 +16,7 @@ class OnDivergence(Setting):
 
     name = "on_divergence"
     default = "pause"
+    rows = (PanelRow("run", "If it diverges", "choice", wish=lambda _, word: word, choices=lambda _: ANSWERS),)
 
     def read(self, value: Any) -> str:
         if value not in ANSWERS:
