@@ -66,6 +66,10 @@ export default {
     el.classList.add("dlw", "dlw-tabs");
     const id = `dlw-dash-${++dashboards}-${Math.random().toString(36).slice(2)}`;
     let repaint = () => {}, waited = 0, followed = false;
+    /** The dashboard around it, whose width counts also while this is out of sight. @type {HTMLElement | null} */
+    let around = null;
+    const widths = new ResizeObserver(() => around?.toggleAttribute("data-wide", around.clientWidth >= WIDE));
+    signal.addEventListener("abort", () => widths.disconnect());
     const part = { model, signal, repaint: () => repaint() }, want = wishes(part);
     const show = decision(part, want, "show"), tab = decision(part, want, "tab");
     const note = make("div", { class: "dlw-note", role: "status" });
@@ -115,6 +119,7 @@ export default {
       if (!(board instanceof HTMLElement)) return;
       board.dataset.show = simple ? "simple" : "full";
       board.dataset.tab = open;
+      if (board !== around) { around = board; widths.disconnect(); widths.observe(board); }
       board.toggleAttribute("data-wide", board.clientWidth >= WIDE);
       if (!namePanels(board, id, simple) && waited++ < WAITED) repaint();
       if (!followed && model.get("board")) { followed = true; hostOf()?.follow?.(el, model.get("board")); }
