@@ -542,6 +542,8 @@ class Loop:
         batches = [self.objective.to_device(batch) for batch in batches]
         self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats
         helps = "A lower learning rate or gradient clipping often helps."
+        if not self.steps:
+            helps = "No step came before it, so no learning rate is to blame: look at the model, the loss and the data."
         said = f"{what} in step {self.steps + 1}, which was not taken. {where}".rstrip()
         found = next(filter(None, map(self.objective.find_nonfinite, batches)), "")
         return NotFinite(f"{said} {found or helps} Then resume.", not found, batches)

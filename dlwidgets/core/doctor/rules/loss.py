@@ -42,7 +42,7 @@ def find_not_finite(evidence: Evidence) -> Iterator[Finding]:
         f"{made.sentence} {failure.sentence}" if made else failure.sentence,
         why=f"{made.hint} {why}" if made and made.hint else why, layer=made.path if made else None, step=failure.step,
         evidence={"step": failure.step, **(made.evidence if made else {})}, chart=chart_losses(evidence.losses),
-        remedies=("lower_rate", "clip") if failure.batch_is_finite else (),
+        remedies=("lower_rate", "clip") if failure.batch_is_finite and failure.step > 1 else (),
     )  # fmt: skip
 
 
