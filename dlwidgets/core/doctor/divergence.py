@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.numbers import format_number, format_rate
-from ..training.loop import Diverged, NotFinite
+from ..training.loop import HELPS, Diverged, NotFinite
 from .course import find_last_good, find_trouble, has_exploded, of_one_loss
 from .finding import Finding
 
@@ -53,8 +53,7 @@ class Divergence:
         finding = Finding("loss_diverging", "high", "", "", step=steps)
         begins = find_trouble(finding, losses)
         risen = f"{format_number(np.nanmin(losses[: begins - 1]))} → {format_number(losses[-1])}"
-        helps = "A lower learning rate or gradient clipping often helps."
-        return self._go_back(finding, Diverged(f"The loss exploded: {risen} in step {steps:,}. {helps} Then resume."))
+        return self._go_back(finding, Diverged(f"The loss exploded: {risen} in step {steps:,}. {HELPS} Then resume."))
 
     def _leave_out(self, error: BaseException) -> bool:
         steps, count = self._run.loop.steps, self._skipped[1] if self._skipped[0] == self._run.loop.steps else 0

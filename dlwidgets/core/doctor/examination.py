@@ -253,14 +253,6 @@ class Examination:
                 reported[rule.name] = (rule, found)
         self._take_in(reported, evidence.step)
 
-    def take_in(self, checks: Iterable[tuple[Check, Iterable[Finding]]]) -> None:
-        """Keep what the pre-flight checked and found."""
-        reported = {}
-        for check, found in checks:
-            self._checks[check.rule.name] = check
-            reported[check.rule.name] = (check.rule, list(found))
-        self._take_in(reported, self._run.loop.steps)
-
     def _take_in(self, reported: dict[str, tuple[Rule, list[Finding]]], step: int) -> None:
         known = {one.key: one for one in self.findings}
         for name, (rule, found) in reported.items():

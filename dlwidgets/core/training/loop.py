@@ -39,6 +39,8 @@ from ..scoring.evaluation import Evaluation, evaluate
 if TYPE_CHECKING:
     from ..layers.probes import LayerStats
 
+#: What may help where numbers grew too large, in a sentence.
+HELPS = "A lower learning rate or gradient clipping often helps."
 #: Buffers of more values than this are not kept for the case that a step fails: as a rule they are tables and
 #: masks that no step writes.
 _LARGE = 1_000_000
@@ -541,7 +543,7 @@ class Loop:
     def _not_finite(self, what: str, batches: Sequence[Any], where: str = "") -> NotFinite:
         batches = [self.objective.to_device(batch) for batch in batches]
         self.layer_stats = self.watch.failed(self.steps + 1) or self.layer_stats
-        helps = "A lower learning rate or gradient clipping often helps."
+        helps = HELPS
         if not self.steps:
             helps = "No step came before it, so no learning rate is to blame: look at the model, the loss and the data."
         said = f"{what} in step {self.steps + 1}, which was not taken. {where}".rstrip()

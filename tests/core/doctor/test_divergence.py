@@ -159,17 +159,11 @@ def test_a_batch_that_is_not_finite_itself_fails_where_it_is():
     assert made.status == "failed" and made.branches == ()
 
 
-def test_where_nothing_is_kept_it_fails_where_it_is():
-    made = session(snapshot_memory=0)
-    made.step(20)
-    made.lr = 1e6
-    with pytest.raises(ArithmeticError):
-        made.fit(progress=False)
-    assert made.status == "failed" and made.steps > 20
-
-
-def test_data_that_cannot_be_read_again_fails_where_it_is():
-    made = session(train=((X[i : i + 32], Y[i : i + 32]) for i in [*range(0, 256, 32)] * 20), epochs=1)
+@pytest.mark.parametrize("kind", ["nothing kept", "data read once"])
+def test_without_a_way_back_it_fails_where_it_is(kind):
+    once = ((X[i : i + 32], Y[i : i + 32]) for i in [*range(0, 256, 32)] * 20)
+    options = {"nothing kept": {"snapshot_memory": 0}, "data read once": {"train": once, "epochs": 1}}[kind]
+    made = session(**options)
     made.step(20)
     made.lr = 1e6
     with pytest.raises(ArithmeticError):
