@@ -10,6 +10,7 @@ from ..evidence import Evidence
 from ..finding import Chart, Finding
 from ..loss_curve import ANEW
 from ..rule import NOT_LEARNING, Rule
+from .loss import chart_losses
 
 #: Over-fitting: evaluations after the best one; by which share of the best the validation loss rose; by which share the
 #: training loss fell meanwhile.
@@ -96,7 +97,7 @@ def find_underfitting(evidence: Evidence) -> Iterator[Finding]:
         why="The network has learnt how frequent the classes are, and nothing of the inputs. It may be too small, its "
         "units dead, the rate far off, or the labels may not belong to the inputs.",
         evidence={"now": now, "trivial": trivial},
-        chart=Chart(tuple(map(float, curve.recent[-60:])), "training loss, last 60 steps", trivial),
+        chart=chart_losses(curve.recent, trivial),
         remedies=("lower_rate", "raise_rate", "scale_inputs", "show_labels"),
     )  # fmt: skip
 

@@ -172,11 +172,11 @@ def warms_up(rates: np.ndarray) -> bool:
     return len(rates) > 1 and bool(rates[-1] > 1.01 * rates[0])
 
 
-def chart_losses(losses: np.ndarray, most: int = 60) -> Chart | None:
+def chart_losses(losses: np.ndarray, limit: float | None = None, most: int = 60) -> Chart | None:
     """Return the last losses as a chart."""
     shown = losses[-most:]
     label = f"training loss, last {len(shown)} steps"
-    return Chart(tuple(float(one) for one in shown), label) if len(shown) > 1 else None
+    return Chart(tuple(float(one) for one in shown), label, limit) if len(shown) > 1 else None
 
 
 RULES = (
