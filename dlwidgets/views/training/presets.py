@@ -11,7 +11,7 @@ import numpy as np
 
 from ...core.base.numbers import format_rate, read_count
 from ...session import Session
-from .limits import Restrictions
+from ..limits import Restrictions
 
 if TYPE_CHECKING:
     from ...core.training.snapshots.lines import Branch

@@ -14,8 +14,8 @@ from ...core.training.microscope import Microscope, Step
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
+from ..limits import OTHERS, Restrictions
 from ..view import module, style
-from .limits import OTHERS, Restrictions
 from .presets import Preset, Standings, finite, in_progress, preset_words, settings_of, wishes_of
 from .status import PanelPart
 

@@ -15,8 +15,8 @@ from traitlets import Bool, Dict, List, Unicode
 
 from ...core.layers.summary_text import count
 from ...session import Session
+from ..limits import Restrictions
 from ..view import View, module, style
-from .limits import Restrictions
 
 #: The process's memory is asked for this often: it takes a third of the time of a picture [s].
 _MEMORY = 1.0

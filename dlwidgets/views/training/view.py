@@ -13,8 +13,8 @@ import ipywidgets
 from ...core.base.words import name_kind
 from ...core.controls.clipping import CLIP_MODES, Clip
 from ...session import Session
+from ..limits import Restrictions
 from ..view import Arranged, answer_anywhere, close_widgets
-from .limits import Restrictions
 from .presets import PRESETS, Preset, check_presets
 from .sections import Sections
 from .status import ControlFacts, StatusLine
@@ -75,12 +75,12 @@ class TrainingPanel(Arranged):
         if not isinstance(session, Session):
             given = name_kind(session)
             raise TypeError(f"TrainingPanel wants a Session, not {given}: dlwidgets.TrainingPanel(session).")
-        restrictions = Restrictions()
-        restrictions.limit(limits or {})
-        restrictions.lock([locked] if isinstance(locked, str) else locked)
+        restrictions = Restrictions(limits, locked)
         if presets is not None:
             check_presets(presets, session)
-        self.session, self._restrictions = session, restrictions
+        self.session = session
+        #: Its ranges and locks, which another panel beside it may share.
+        self.restrictions = restrictions
         self._head, self._facts = StatusLine(session), ControlFacts(session, restrictions)
         self._sections = Sections(session, restrictions, PRESETS if presets is None else presets)
         for part in (self._head, self._facts, self._sections):
@@ -125,6 +125,7 @@ class TrainingPanel(Arranged):
         self.controls = ipywidgets.VBox([*controls, self._facts, self._sections])
         self.controls.add_class("dlw-controls").add_class("dlw-vars")
         self._apply_restrictions()
+        restrictions.followers.append(self._apply_restrictions)
         session.observe(self._on_wish, names=["lr", "batch_size", "clip"])
         super().__init__([self.bar, self.controls])
         self.add_class("dlw-panel")
@@ -139,26 +140,26 @@ class TrainingPanel(Arranged):
         Both ends are allowed; None takes a limit away. What code sets is not bound by it. A ValueError says
         which name is no number of the panel, or what is no range.
         """
-        self._restrictions.limit(ranges)
-        return self._apply_restrictions()
+        self.restrictions.limit(ranges)
+        return self
 
     def lock(self, *names: str) -> Self:
         """Lock controls, so that they only show.
 
         Names are those of the wishes, or "presets", "undo", "rewind"; a ValueError says which is not there.
         """
-        self._restrictions.lock(names)
-        return self._apply_restrictions()
+        self.restrictions.lock(names)
+        return self
 
     def unlock(self, *names: str) -> Self:
         """Unlock controls; without a name, all of them."""
-        self._restrictions.unlock(names)
-        return self._apply_restrictions()
+        self.restrictions.unlock(names)
+        return self
 
-    def _apply_restrictions(self) -> Self:
-        session, ranges, locked = self.session, self._restrictions.ranges, self._restrictions.locked
+    def _apply_restrictions(self) -> None:
+        session, ranges, locked = self.session, self.restrictions.ranges, self.restrictions.locked
         if session is None:
-            return self
+            return
         with self._setting():
             span_on_log(self.lr, ranges.get("lr", _RATES), session.lr)
             span_on_log(self.limit, ranges.get("clip", _LIMITS), self.limit.value)
@@ -167,7 +168,6 @@ class TrainingPanel(Arranged):
                 getattr(self, name).disabled = ("clip" if name == "limit" else name) in locked
         self._facts.refresh()
         self._sections.refresh()
-        return self
 
     @contextlib.contextmanager
     def _setting(self) -> Iterator[None]:
@@ -207,7 +207,7 @@ class TrainingPanel(Arranged):
         # Set here, a control tells us too; a page that moves one meanwhile does so on another thread.
         if session is None or self._showing == threading.get_ident():
             return
-        ranges = self._restrictions.ranges
+        ranges = self.restrictions.ranges
         if control is self.lr:
             name, wanted = "lr", rounded_value(self.lr, ranges.get("lr"))
         elif control is self.batch_size:
@@ -220,7 +220,7 @@ class TrainingPanel(Arranged):
         self._wished = name, wanted
         try:
             self._facts.refused.pop(name, None)
-            self._restrictions.ask(session, {name: wanted})
+            self.restrictions.ask(session, {name: wanted})
         except ValueError as error:
             self._facts.refused[name] = str(error)
         finally:
@@ -262,7 +262,7 @@ class TrainingPanel(Arranged):
     def _show_size(self, size: int, anew: bool = False) -> None:
         control = self.batch_size
         if anew or size not in control.options:
-            options = tuple(batch_sizes(size, self._restrictions.ranges.get("batch_size")))
+            options = tuple(batch_sizes(size, self.restrictions.ranges.get("batch_size")))
             if options != tuple(control.options):
                 control.options = options
         control.value = size

@@ -60,7 +60,7 @@ class Nudge(Control):
 def made(monkeypatch):
     monkeypatch.setattr(steering, "CONTROLS", [*steering.CONTROLS, Nudge])
     for module in ("dlwidgets.session", "dlwidgets.core.controls.near_names", "dlwidgets.views.training.sections",
-                   "dlwidgets.views.training.limits"):  # fmt: skip
+                   "dlwidgets.views.limits"):  # fmt: skip
         monkeypatch.setattr(f"{module}.CONTROLS", steering.CONTROLS)
     torch.manual_seed(0)
     session = dlw.Session(nn.Linear(4, 1), train=(X, y), batch_size=8, nudge=2)

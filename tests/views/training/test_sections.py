@@ -405,7 +405,7 @@ def test_a_locked_way_back_stays_shut(session, panel, page):
 def test_what_is_no_rule_is_refused_in_a_sentence(panel, ask, sentence):
     with pytest.raises(ValueError, match=sentence):
         ask(panel)
-    assert not panel._restrictions.ranges and not panel._restrictions.locked
+    assert not panel.restrictions.ranges and not panel.restrictions.locked
 
 
 @pytest.mark.parametrize(

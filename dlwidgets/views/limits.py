@@ -1,14 +1,14 @@
-"""Ranges and locks that a teacher sets for a training panel."""
+"""Ranges and locks that a teacher sets for what steers a run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from typing import Any
 
-from ...core.controls.near_names import name_hint
-from ...core.controls.steering import CONTROLS, names_of
-from ...session import Session
+from ..core.controls.near_names import name_hint
+from ..core.controls.steering import CONTROLS, names_of
+from ..session import Session
 
 #: What can be locked beside the controls of a session.
 OTHERS = ("presets", "undo", "rewind")
@@ -21,16 +21,24 @@ def lockable() -> tuple[str, ...]:
 
 
 class Restrictions:
-    """Ranges and locks of one panel.
+    """Ranges and locks of a panel, or of several side by side.
 
     They do not bind what code sets. Unknown names, and what is no range, are ValueErrors, in a sentence.
+
+    Parameters
+    ----------
+    limits, locked : those of the beginning.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Mapping[str, Any] | None = None, locked: str | Iterable[str] = ()) -> None:
+        #: Called when they have changed.
+        self.followers: list[Callable[[], Any]] = []
         #: Control -> (least, greatest).
         self.ranges: dict[str, tuple[float, float]] = {}
         #: Names of controls, and of `OTHERS`.
         self.locked: frozenset[str] = frozenset()
+        self.limit(limits or {})
+        self.lock([locked] if isinstance(locked, str) else locked)
 
     def limit(self, ranges: Mapping[str, Any]) -> None:
         """Set ranges, all or none; None takes one away."""
@@ -38,27 +46,34 @@ class Restrictions:
             raise TypeError(f"limits={ranges!r}: a dict is wanted, as {{'lr': (1e-4, 1e-1)}}.")
         kept = self.ranges | {name: _range(name, value) for name, value in ranges.items()}
         self.ranges = {name: span for name, span in kept.items() if span is not None}
+        self._tell()
 
     def lock(self, names: Iterable[str]) -> None:
         """Lock controls."""
         if not isinstance(names, Iterable):
             raise TypeError(f"locked={names!r}: names are wanted, as ['lr'].")
         self.locked = self.locked | {_known(name, "lock") for name in names}
+        self._tell()
 
     def unlock(self, names: Iterable[str]) -> None:
         """Unlock controls; all of them without a name."""
         names = [_known(name, "unlock") for name in names]
         self.locked = self.locked - {*names} if names else frozenset()
+        self._tell()
 
-    def ask(self, session: Session, wishes: Mapping[str, Any]) -> None:
-        """Write wishes in the name of the panel.
+    def _tell(self) -> None:
+        for follow in self.followers:
+            follow()
+
+    def ask(self, session: Session, wishes: Mapping[str, Any], by: str = "panel") -> None:
+        """Write wishes in the name of a panel.
 
         A ValueError says that a rule of the panel refuses one, or the session: those before it are set.
         """
         for name, value in wishes.items():
             if why := self.why_not(name, value):
                 raise ValueError(why)
-        with session.by("panel"):
+        with session.by(by):
             for name, value in wishes.items():
                 setattr(session, name, value)
 
