@@ -48,6 +48,7 @@ from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
 from .core.training.prediction import compute_outputs, read_prediction_inputs, shape_hint
+from .core.training.proof import proofs_frame
 from .core.training.replay import ledger_frame, read_ledger
 from .core.training.snapshots.checkpoints import autosave, describe_others, load, resume
 from .core.training.snapshots.state_file import save_weights
@@ -227,7 +228,7 @@ class Session(HasTraits):
     steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
-    past_scores, evaluation, layer_stats, findings, error, traceback, notes, line, branches, snapshots, trials,
+    past_scores, evaluation, layer_stats, proof, findings, error, traceback, notes, line, branches, snapshots, trials,
     rate_search, remedy_trials, pulse`.
     Every fact may be observed; observers are called on the training thread, at most ten times a second while
     it trains, and should be quick. One that raises is named in `notes`, and the training goes on. Where the
@@ -292,6 +293,7 @@ class Session(HasTraits):
     pulse = Int(0, read_only=True, help="counts how often facts were told; always the last to change")
     line = _Now("main", read_only=True, help="the line of the run that is under way")
     branches = Tuple(read_only=True, help="lines that were left: `core.training.snapshots.timeline.Branch`")
+    proof = _Now(None, allow_none=True, read_only=True, help="the newest Proof of what is frozen, or None")
     findings = Tuple(read_only=True, help="what the doctor found: `core.doctor.finding.Finding`, worst first")
     rate_search = AnyTrait(None, allow_none=True, read_only=True, help="the last RateSearch of `find_lr`, or None")
     remedy_trials = AnyTrait(None, allow_none=True, read_only=True, help="the last RemedyTrials, or None")
@@ -1145,6 +1147,22 @@ class Session(HasTraits):
             if (step := restored_from(entry)) is not None:
                 frame.loc[entry.step, "restored"] = step
         return frame
+
+    def proofs(self, now: bool = False) -> pd.DataFrame:
+        """Return a data frame, a row a proof of this line.
+
+        After an epoch, where there is time, and at the end of a run the tensors that are frozen are compared with what
+        they were when they were frozen, by a hash (BLAKE2b) of their bytes. Columns are epoch, tensors, parameters,
+        holds (whether nothing changed), changed (names, with how far each moved and since when), before and digest
+        (the hashes of then and of that step, equal where nothing changed), seconds.
+
+        Parameters
+        ----------
+        now : make one of now first.
+        """
+        if now:
+            self._run.result(self._run.prove)
+        return proofs_frame(self.record.proofs)
 
     def clipping(self, last: int = 200) -> dict[str, Any]:
         """Count the `last` steps: steps (with clipping), clipped, share (0..1)."""

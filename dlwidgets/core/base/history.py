@@ -69,12 +69,14 @@ class History:
     ----------
     columns : name -> `GrowingColumn`, one value a step; NaN where nothing was measured.
     evaluations : dicts of "step", "valid_loss" and metrics, in order.
+    proofs : the fields of each `core.training.proof.Proof`, in order.
     seconds : what the steps have taken in all.
     """
 
     def __init__(self) -> None:
         self.columns = {name: GrowingColumn() for name in STEP_COLUMNS}
         self.evaluations: list[dict[str, Any]] = []
+        self.proofs: list[dict[str, Any]] = []
         self.seconds = 0.0
 
     def __len__(self) -> int:
@@ -101,12 +103,17 @@ class History:
         else:
             self.evaluations.append({"step": step, **values})
 
+    def proof(self, row: dict[str, Any]) -> None:
+        """Record a proof, replacing one of the same step."""
+        self.proofs = [*(one for one in self.proofs if one["step"] < row["step"]), row]
+
     def upto(self, step: int) -> History:
         """Return a copy up to step `step` and the evaluation after it."""
         other = History()
         for name, column in self.columns.items():
             other.columns[name] = GrowingColumn.from_values(column.values[:step])
         other.evaluations = [row for row in self.evaluations if row["step"] <= step]
+        other.proofs = [row for row in self.proofs if row["step"] <= step]
         other.seconds = float(np.sum(other.columns["seconds"].values))
         return other
 

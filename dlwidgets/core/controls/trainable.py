@@ -64,6 +64,19 @@ class Freezing:
         # Asked on one thread, put in force on another.
         self._lock = threading.RLock()
 
+    @property
+    def held_layers(self) -> Sequence[nn.Module]:
+        """The layers whose running statistics are held."""
+        return self._held_layers
+
+    def names_frozen(self) -> set[str]:
+        """Return the names of the parameters that a pattern freezes."""
+        if self.choice is None:
+            return set()
+        parts = FreezableParts(self.model)
+        flags = parts.train_flags(self.choice)
+        return {name for names, flag in zip(parts.names, flags) if flag is False for name in names}
+
     def read(self, value: Any) -> TrainablePatterns | None:
         """Return a wish in one form: see `patterns.read_trainable`."""
         return read_trainable(FreezableParts(self.model), value)
@@ -365,6 +378,7 @@ class Trainable(Control):
     def put(self, value: TrainablePatterns | None) -> str:
         note = self.loop.freezing.put(value, self.loop.optimizer)
         self.loop.freezing.hold_statistics()
+        self.loop.proofs.stale = True
         return note
 
     def install(self, state: Any) -> None:

@@ -35,6 +35,7 @@ from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
 from ..layers.probes import LayerMonitor
 from ..scoring.evaluation import Evaluation, evaluate
+from .proof import Proofs
 
 if TYPE_CHECKING:
     from ..layers.probes import LayerStats
@@ -93,6 +94,7 @@ class Loop:
     steps, epochs : optimizer steps taken, and epochs completed.
     freezing, clip, rate, accumulation, precision, normalisation, dropout, scaling, average, patience : what trains,
         and what a step or an evaluation has beside the plain loop; to be changed between two steps.
+    proofs : compares what is frozen with what it was when it was frozen.
     goal : returns how many epochs the run, or the next one, will have completed when it is done.
     epoch_ended : whether an epoch ended with the last call of `step()`.
     watch, layer_stats : measures the layers in some of the steps, once switched on; what it measured last.
@@ -116,6 +118,7 @@ class Loop:
         self.objective, self.model = objective, objective.model
         self.batches, self.optimizer = batches, optimizer
         self.clip, self.rate, self.freezing = clip, Rate(optimizer), Freezing(self.model)
+        self.proofs = Proofs(self.model, self.freezing)
         self.goal: Callable[[], int] = lambda: self.epochs + 1
         self.rate.ahead = self.ahead
         self.history = History()
@@ -169,6 +172,7 @@ class Loop:
         A person may have changed the model's modules while nothing ran.
         """
         said = self.freezing.reapply(self.optimizer)
+        self.proofs.stale = True
         self._gradients.renew()
         self.normalisation.renew()
         self.average.renew()
@@ -246,6 +250,8 @@ class Loop:
             if self._taken or not self.accumulation.used_up:
                 self._end_epoch()
             return False
+        if self.proofs.stale:
+            self.proofs.follow(self.steps)
         self._mark.set()
         drawn = time.perf_counter()
         watched = not self._stray.told and not self.alone()

@@ -31,6 +31,7 @@ from .evaluations import Evaluations
 from .loop import Diverged, Loop, NotFinite
 from .orders import Orders
 from .progress import Progress
+from .proof import Proof
 from .replay import replay_change
 from .resources import CpuContention
 from .snapshots.origin import Origin
@@ -67,6 +68,7 @@ _NOW: dict[str, Callable[[Run], Any]] = {
     "history": lambda run: run.loop.history,
     "changes": lambda run: list(run.timeline.line.changes),
     "progress": lambda run: run._progress(),
+    "proof": lambda run: run._newest_proof(),
 }
 
 
@@ -152,8 +154,8 @@ class Run:
         # In this order they are put back: the data may refuse, and the others draw random numbers.
         self.parts: dict[str, Stateful] = {
             "data": loop.batches, "form": ModelShape(self.steering), "optimizer": OptimizerState(loop),
-            "weights": ModelState(loop), "loop": loop, "steering": self.steering, "trainer": self.evaluations,
-            "random": GlobalRandomness(),
+            "weights": ModelState(loop), "loop": loop, "steering": self.steering, "proofs": loop.proofs,
+            "trainer": self.evaluations, "random": GlobalRandomness(),
         }  # fmt: skip
         self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
         self.autosave: Autosave | None = None
@@ -571,6 +573,23 @@ class Run:
         self.timeline.changed([entry])
         return count
 
+    def prove(self) -> Proof | None:
+        """Compare what is frozen with then, and tell; None for nothing frozen."""
+        loop, timeline = self.loop, self.timeline
+        if not loop.steps:
+            return None
+        kept = (one.parts for one in reversed([*timeline.ring]) if timeline.line.holds(one))
+        made = loop.proofs.make(loop.steps, loop.epoch, kept)
+        if made is not None:
+            loop.proofs.budget.spent(made.seconds)
+            loop.history.proof(vars(made))
+        self.tell(proof=self._newest_proof())
+        return made
+
+    def _newest_proof(self) -> Proof | None:
+        rows = self.loop.history.proofs
+        return Proof(**rows[-1]) if rows else None
+
     def evaluate(self) -> Evaluation:
         """Evaluate now, and tell."""
         found = self.evaluations.make(self.timeline.line.name)
@@ -661,6 +680,8 @@ class Run:
                 elif orders.proceed(loop.steps, loop.epochs, loop.accumulation.midway):
                     self.evaluations.owed = self.evaluations.due(took := loop.step())
                     self.timeline.after_step()
+                    if loop.epoch_ended and loop.proofs.budget.due():
+                        self.prove()
                     if took:
                         self.attendant.after_step()
                     if self.autosave is not None:
@@ -696,6 +717,8 @@ class Run:
 
     def _end_run(self, ending: str) -> None:
         """Save what the run ended with; put the best weights back."""
+        if ending in ("done", "stopped") or self.loop.proofs.budget.due():
+            self.prove()
         # What was stopped can be gone on with from disk, as it was.
         if self.autosave is not None and ending != "done":
             self.autosave.at_end(ending)
@@ -831,7 +854,7 @@ class Run:
             self.tell(error="", traceback="")
         self.tell(
             applied=self.steering.applied(), rejected=dict(self.steering.rejected),
-            wishes=self.steering.wishes(), **self.evaluations.facts(),
+            wishes=self.steering.wishes(), proof=self._newest_proof(), **self.evaluations.facts(),
         )  # fmt: skip
         if moved:
             self.attendant.arrived()

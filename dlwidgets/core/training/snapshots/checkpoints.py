@@ -161,6 +161,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> str:
         "parts": {name: encode(part, name, tensors) for name, part in snapshot.parts.items()},
         "history": list(checkpoint.history.columns),
         "evaluations": encode(checkpoint.history.evaluations, "evaluations", tensors),
+        "proofs": encode(checkpoint.history.proofs, "proofs", tensors),
         "entries": encode([dict(vars(entry)) for entry in checkpoint.entries], "entries", tensors),
         "in_force": encode([dict(vars(entry)) for entry in checkpoint.changes], "in_force", tensors),
         "more": encode(dict(checkpoint.more), "more", tensors), "origin": checkpoint.beginning(folder),
@@ -282,6 +283,7 @@ def _read(place: Path) -> Checkpoint:
         name: GrowingColumn.from_values(tensors[f"history.{name}"].numpy()) for name in body["history"]
     }
     history.evaluations = decode(body["evaluations"], tensors)
+    history.proofs = decode(body.get("proofs", []), tensors)
     history.seconds = float(history.columns["seconds"].values.sum())
     entries, in_force = (
         tuple(Entry(**one) for one in decode(body[name], tensors)) for name in ("entries", "in_force")
