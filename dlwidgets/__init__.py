@@ -15,6 +15,7 @@ _HOMES = {
     "Summary": "core.layers.summary",
     "activations": "core.activations.activations",
     "Scores": "core.scoring.scores",
+    "Detections": "core.scoring.detections",
     "LayerTable": "views.layers.view",
     "TrainingPanel": "views.training.view",
     "Curves": "views.curves.view",
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from . import teaching
     from .core.activations.activations import activations
     from .core.layers.summary import Summary, summary
+    from .core.scoring.detections import Detections
     from .core.scoring.scores import Scores
     from .session import Session, sessions
     from .views.activations.view import ActivationBrowser

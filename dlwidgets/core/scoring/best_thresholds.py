@@ -259,6 +259,12 @@ def best_thresholds(
     """Find the best threshold of each class; see `Scores.best_thresholds`."""
     metric, beta = read_metric(metric, beta)
     bound = read_bound(constraint, confidence)
+    for name in (metric, *(() if bound is None else (bound.metric,))):
+        if not METRICS[name].is_of(scores.true_negatives):
+            raise ValueError(
+                f"There is no {METRICS[name].label} of boxes, since an empty place in a picture is no true negative: "
+                "choose by precision, recall, f1, fbeta or jaccard."
+            )
     which = read_classes(scores, classes)
     wanted = "give the share of the samples to report on, as 0.5, or None to choose on all"
     if isinstance(holdout, bool) or not isinstance(holdout, (int, float, np.integer, np.floating, NoneType)):
@@ -368,7 +374,7 @@ def _choose_cut(
     # Where a metric is not defined at any of these, or above all and worse than chance below, it may be better at
     # another.
     for tried in (positives, np.concatenate(kinds)):
-        cuts = np.unique(tried)[::-1]
+        cuts = np.unique(tried[tried > -np.inf])[::-1]  # what nothing was said of is below every threshold
         said = np.stack([len(kind) - np.searchsorted(kind, cuts) for kind in kinds], axis=1)
         said = np.concatenate([np.zeros((nothing, 2), np.int64), said])
         tables = build_confusion(said, np.array([len(positives), len(negatives)]))
@@ -397,7 +403,7 @@ def _threshold_below(cut: Any, positives: NDArray[np.floating], negatives: NDArr
     None: above all. On a score itself the last bit of a float would decide about its sample. Beyond the
     outermost score of probabilities it is the middle to 0 or 1, else half as far as the next score is.
     """
-    kinds = [kind for kind in (positives, negatives) if len(kind)]
+    kinds = [some for kind in (positives, negatives) if len(some := kind[kind > -np.inf])]
     least, most = (float(end(kind[at] for kind in kinds)) for end, at in ((min, 0), (max, -1)))
     probable = least >= 0 and most <= 1
     if cut is None:

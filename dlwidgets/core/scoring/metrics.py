@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -52,6 +53,10 @@ class Metric:
     tabled: bool = True
     place: int = 50
     aliases: tuple[str, ...] = ()
+
+    def is_of(self, true_negatives: bool) -> bool:
+        """Say whether it is defined with or without true negatives."""
+        return true_negatives or not re.search(r"\btn\b", self.formula)
 
     def sent(self) -> dict[str, Any]:
         """Return what a page needs to compute and name it."""
@@ -133,9 +138,10 @@ def count_names() -> tuple[str, ...]:
     return tuple(name for name, metric in METRICS.items() if metric.count)
 
 
-def list_metrics() -> tuple[Metric, ...]:
+def list_metrics(true_negatives: bool = True) -> tuple[Metric, ...]:
     """List the metrics that a page offers, in its order."""
-    return tuple(sorted((one for one in METRICS.values() if one.tabled), key=lambda one: one.place))
+    shown = (one for one in METRICS.values() if one.tabled and one.is_of(true_negatives))
+    return tuple(sorted(shown, key=lambda one: one.place))
 
 
 # -- formulas

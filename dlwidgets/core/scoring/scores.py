@@ -22,6 +22,7 @@ from .intervals import (
     wilson_interval,
 )
 from .metrics import (
+    METRICS,
     average_over_samples,
     average_rates,
     compute_rate,
@@ -105,6 +106,9 @@ class Scores:
     Building sorts every class once; `confusion` then takes two bisections a class. Memory: two copies of
     the scores and a byte a label, 126 MB for 1,000,000 x 14 in float32.
     """
+
+    #: Whether what is not so and was not said to be is counted: an empty place in a picture is no sample.
+    true_negatives = True
 
     def __new__(cls, /, *_: Any, **options: Any) -> Scores:
         check_options(cls, options)
@@ -251,7 +255,10 @@ class Scores:
         of no other; for other tasks 0.5.
         """
         limits = self.read_thresholds(thresholds)
-        return split_classes(self.matrix()) if limits is None else self.ranked.confusion(limits)
+        found = split_classes(self.matrix()) if limits is None else self.ranked.confusion(limits)
+        if not self.true_negatives:
+            found[:, 0, 0] = 0
+        return found
 
     def matrix(self, thresholds: Thresholds = None) -> NDArray[np.int64]:
         """Count C x C of a multiclass task: rows are, columns said.
@@ -404,7 +411,7 @@ class Scores:
         """
         beta, zero = _checked(beta, interval, level, zero_division)
         confusion = self.confusion(thresholds)
-        columns = compute_rates(confusion, beta, zero)
+        columns = self._defined(compute_rates(confusion, beta, zero))
         if interval is not None:
             columns = _between(columns, self._intervals(interval, thresholds, level, beta, seed))
         columns |= {name: compute_rate(name, confusion) for name in count_names()}
@@ -432,13 +439,13 @@ class Scores:
             mean over classes is no share of counted samples.
         """
         beta, zero = _checked(beta, interval, level, zero_division)
-        confusion, names = self.confusion(thresholds), rate_names(beta)
-        rows: dict[str, dict[str, Any]] = {**average_rates(confusion, beta, zero)}
+        confusion, names = self.confusion(thresholds), tuple(self._defined(dict.fromkeys(rate_names(beta))))
+        rows = {average: self._defined(row) for average, row in average_rates(confusion, beta, zero).items()}
         unknown = dict.fromkeys(names, (np.nan, np.nan))
         ends: dict[str, dict[str, Any]] = {}
         if self.n_classes > 1:
             said = self.predictions(thresholds)
-            rows["samples"] = average_over_samples(self.y_true, said, beta, zero)
+            rows["samples"] = self._defined(average_over_samples(self.y_true, said, beta, zero))
             if interval == "wilson":
                 ends = dict.fromkeys(rows, unknown)
             elif interval is not None:
@@ -572,6 +579,10 @@ class Scores:
         said, groups = self.predictions(thresholds), self.groups
         tables = (count_by_group(label, own, groups) for label, own in zip(self.y_true.T, said.T))
         return group_intervals(interval, tables, level, beta, seed)
+
+    def _defined(self, columns: dict[str, Any]) -> dict[str, Any]:
+        """Leave out the metrics that need counts which there are not."""
+        return {name: one for name, one in columns.items() if METRICS[name].is_of(self.true_negatives)}
 
     def _units(self) -> NDArray[np.int64]:
         """Return what is drawn as one: the groups, else the samples."""
