@@ -179,8 +179,8 @@ class Session(HasTraits):
         work holds some of them, as a browser on a laptop with two, one fewer is often twice as fast; the last
         bits of the weights depend on it.
     trainable : what trains: `{"features": False}`, read in order, the last pattern that means a parameter
-        counting; or a list of all that is to train, as `["classifier"]`; None: as the model is. A pattern is
-        the path of a layer, the name of a parameter, or one with wildcards as "*.bias": see `freeze`.
+        counting; or a list of all that is to train, as `["classifier"]` or `model.head.parameters()`; None: as the
+        model is. A pattern is the path of a layer, the name of a parameter, or what else `freeze` takes.
     reinitialise : layers whose parameters are drawn anew, as `reset_parameters()` does, statistics of BatchNorm
         reset, and what the optimizer and `ema` kept of them begun anew: a path as "classifier", with all below it,
         or several as a list; with ("classifier", "kaiming"), "xavier" or "orthogonal" the weights of two or more
@@ -639,8 +639,11 @@ class Session(HasTraits):
 
         Parameters
         ----------
-        what : layers, with everything below them, or parameters: a path as "features" or "features.0.weight",
-            a pattern as "*.bias", "" for the whole model, or the module or parameter itself.
+        what : layers, with everything below them, or parameters: a path as "features" or "features.0.weight", a
+            pattern as "*.bias", "" for the whole model; the module or parameter itself, as `model.features`; several,
+            as `model.features.parameters()` or a list; a class, `nn.BatchNorm2d` or "BatchNorm2d"; or numbers, 0,
+            -1, `range(29)` or `slice(0, 29)`: they count what the model holds directly, or, where that is one
+            container alone, what is in it, as `model.model[i]` of a model that wraps one `nn.Sequential`.
 
         Raises
         ------
@@ -657,6 +660,27 @@ class Session(HasTraits):
         it. Everything else is as in `freeze`; without `what`, the whole model trains.
         """
         return self._choose(what or ("*",), True)
+
+    def freeze_to(self, layer: Any) -> Self:
+        """Freeze a layer and all before it; the rest trains.
+
+        Before it is what comes before it in the forward, which is the order of `layers()`. What was frozen or
+        unfrozen until then no longer counts. Everything else is as in `freeze`.
+
+        Parameters
+        ----------
+        layer : a path as "backbone.layer3", the module itself, or its number: see `freeze`.
+
+        Raises
+        ------
+        TypeError, ValueError : the model has no such layer.
+        """
+        self._run.check_open()
+        loop = self._run.loop
+        order = [row.path for row in self.layers().rows]
+        with self._choosing:
+            self.trainable = loop.freezing.only_after(layer, order, loop.optimizer)
+        return self
 
     def _choose(self, what: tuple[Any, ...], trains: bool) -> Self:
         self._run.check_open()

@@ -57,8 +57,12 @@ class FreezableParts:
         self.names, self.owners = list[list[str]](), list[str]()
         self._number: dict[int, int] = {}
         self._by_name, self._integers = dict[str, int](), dict[str, str]()
+        #: The name of a class -> the layers of that kind.
+        self._kinds: dict[str, list[nn.Module]] = {}
         for layer in self.layers:
             self.places[layer.path] = layer.module
+            for kind in [] if layer.again else _kinds_of(layer.module):
+                self._kinds.setdefault(kind, []).append(layer.module)
             # What stands in a second place has names there, too.
             whole = layer.module.named_modules(prefix=layer.path)
             for path, module in whole if layer.again else [(layer.path, layer.module)]:
@@ -96,8 +100,9 @@ class FreezableParts:
     def match(self, pattern: str) -> set[int]:
         """Return the parts that a pattern matches; none is no error.
 
-        A pattern is the path of a layer, which means everything below it too, the name of a parameter, or
-        either with wildcards (`*`, `?`, `[12]`); "" and "*" mean the whole model.
+        A pattern is the path of a layer, which means everything below it too, the name of a parameter, either with
+        wildcards (`*`, `?`, `[12]`), or the name of a class, "BatchNorm2d", which means all layers of that kind; ""
+        and "*" mean the whole model.
         """
         if pattern in WHOLE_MODEL:
             return set(range(self.count))
@@ -106,7 +111,7 @@ class FreezableParts:
         if pattern in self.places:
             return set(self.inside(self.places[pattern]))
         if not _is_glob(pattern):
-            return set()
+            return {number for module in self._kinds.get(pattern, ()) for number in self.inside(module)}
         found = {number for name, number in self._by_name.items() if fnmatchcase(name, pattern)}
         for path, module in self.places.items():
             if path and fnmatchcase(path, pattern):
@@ -138,10 +143,108 @@ class FreezableParts:
                 return self.names[self._number[id(wanted)]][0]
         else:
             raise TypeError(
-                f"{wanted!r} names nothing that could train: a layer, as 'features' or model.features, "
-                "a parameter, as 'features.0.weight', or a pattern, as '*.bias', is wanted."
+                f"{wanted!r} names nothing that could train: a layer, as 'features' or model.features or 0, a "
+                "parameter, as 'features.0.weight', a pattern, as '*.bias', or a class, as nn.BatchNorm2d, is wanted."
             )
         raise ValueError(f"This {type(wanted).__name__} is no part of the {type(self.model).__name__}.")
+
+    def patterns_for(self, wanted: Any) -> list[str]:
+        """Return the patterns for anything that people name layers by.
+
+        Parameters
+        ----------
+        wanted : a pattern, see `match`; a module or parameter of the model; a class of layers; the number of a layer,
+            see `numbered`; a range or slice of numbers; or several: a list, `parameters()`, `named_parameters()`.
+
+        Raises
+        ------
+        TypeError, ValueError : the model has no such part, in a sentence.
+        """
+        if isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool):
+            return [self.check(self._at(int(wanted)))]
+        if isinstance(wanted, slice):
+            return self.patterns_for([*self.numbered().values()][wanted])
+        if isinstance(wanted, type):
+            return [self.check(kind_name(wanted))]
+        if isinstance(wanted, tuple) and len(wanted) == 2 and isinstance(wanted[1], (torch.Tensor, nn.Module)):
+            wanted = wanted[1]  # of named_parameters() or named_children()
+        if isinstance(wanted, nn.Module) and self._slices(wanted):
+            wanted = [*wanted.children()]
+        if isinstance(wanted, (str, nn.Module, torch.Tensor, Mapping)) or not isinstance(wanted, Iterable):
+            return [self.check(self.pattern_for(wanted))]
+        # Of several, what has nothing to freeze, as a ReLU among range(5), is passed over.
+        several = [name for one in wanted if not self._is_bare(one) for name in self.patterns_for(one)]
+        if not several:
+            raise ValueError(f"{_words(wanted)} holds nothing: was it read before? parameters() gives it anew.")
+        if {*several} <= self._by_name.keys():
+            few = [*self.fewest_names({self._by_name[name] for name in several})]
+            return ["*" if name == "the whole model" else name for name in few]
+        return several
+
+    def numbered(self) -> dict[int, str]:
+        """Return number -> path of the layers that are counted.
+
+        They are what the model holds directly; where that is one container alone, as `self.model = nn.Sequential(...)`,
+        what is in it.
+        """
+        path, module = "", self.model
+        while len(inside := [(name, one) for name, one in module._modules.items() if one is not None]) == 1:
+            name, one = inside[0]
+            if not any(True for _ in one.children()) or any(True for _ in module.parameters(recurse=False)):
+                break
+            path, module = f"{path}.{name}" if path else name, one
+        return {number: f"{path}.{name}" if path else name for number, (name, _) in enumerate(inside)}
+
+    def up_to(self, path: str, order: Sequence[str]) -> list[str]:
+        """Return patterns for a layer and all before it.
+
+        `order` has the paths of all layers in the order of the forward, outer before inner.
+        """
+        last = max(place for place, one in enumerate(order) if f"{one}.".startswith(f"{path}." if path else ""))
+        before = set(order[: last + 1])
+        numbers = {number for number, owner in enumerate(self.owners) if owner in before}
+        names = ["*" if name == "the whole model" else name for name in self.fewest_names(numbers)]
+        meant = {number for name in names for number in self.match(name)}
+        bare = {id(module): own for module, own in self.running if own[0] >= len(self.tensors)}
+        return names + [
+            one for one in order[: last + 1]
+            if (own := bare.get(id(self.places.get(one)))) is not None and own[0] not in meant
+        ]  # fmt: skip
+
+    def _at(self, number: int) -> str:
+        """Return the path of a number, from the end below 0."""
+        numbered = self.numbered()
+        path = numbered.get(number if number >= 0 else len(numbered) + number)
+        if path is None:
+            where = f"{next(iter(numbered.values()))!r} to {numbered[len(numbered) - 1]!r}" if numbered else "none"
+            there = f"it has {len(numbered)}, {where}, counted from 0"
+            raise ValueError(f"The {type(self.model).__name__} has no layer {number}: {there}.")
+        return path
+
+    def place_of(self, layer: Any) -> str:
+        """Return the path of one layer: by path, module, number or parameter.
+
+        Raises ValueError: it is none, or several, in a sentence.
+        """
+        is_number = isinstance(layer, (int, np.integer)) and not isinstance(layer, bool)
+        name = self._at(int(layer)) if is_number else self.pattern_for(layer)
+        if name in self._by_name:
+            return self.owners[self._by_name[name]]
+        if name not in self.places and (_is_glob(name) or name in self._kinds):
+            one = next(filter(None, self.places))
+            raise ValueError(f"{layer!r} may mean several layers: one is wanted, as {one!r}.")
+        return name if name in self.places else self.check(name)
+
+    def _is_bare(self, layer: Any) -> bool:
+        """Say whether a module or number has nothing to freeze."""
+        known = isinstance(layer, nn.Module) and not self._slices(layer)
+        known = known or (isinstance(layer, (int, np.integer)) and not isinstance(layer, bool))
+        return known and not self.inside(self.places[self.place_of(layer)])
+
+    def _slices(self, module: nn.Module) -> bool:
+        """Say whether a module is a slice, as model.features[:5]."""
+        known, children = set(map(id, self.places.values())), [*module.children()]
+        return id(module) not in known and bool(children) and all(id(one) in known for one in children)
 
     def check(self, pattern: str) -> str:
         """Return the pattern if it means what can be frozen."""
@@ -157,10 +260,12 @@ class FreezableParts:
             raise ValueError(f"{pattern!r} holds {self._integers[pattern]} numbers, which cannot train.")
         if _is_glob(pattern):
             raise ValueError(f"{pattern!r} matches no layer and no parameter of the {kind}.")
-        known = [*filter(None, self.places), *self._by_name]
+        known = [*filter(None, self.places), *self._by_name, *self._kinds]
         below = [name for name in known if name.endswith(f".{pattern}")]
         top = [name for name in self.places if name and "." not in name]
         layers = f" Its layers are {quote_names(top)}." if top else ""
+        if (count := len(self.numbered())) > len(top):
+            layers += f" Those inside have numbers, 0 to {count - 1}, as in freeze(range({count // 2}))."
         hint = f" Did you mean {below[0]!r}?" if len(below) == 1 else did_you_mean(pattern, known, layers)
         raise ValueError(f"The {kind} has no layer or parameter {pattern!r}.{hint}")
 
@@ -231,7 +336,7 @@ def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | Non
     Parameters
     ----------
     value : a dict of pattern -> whether it trains, read in order; a pattern or a list of them, that alone are
-        to train; None or an empty dict.
+        to train; None or an empty dict. In place of a pattern, anything of `FreezableParts.patterns_for`.
 
     Raises
     ------
@@ -240,27 +345,27 @@ def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | Non
     if value is None or (isinstance(value, Mapping) and not value):
         return None
 
-    def read(pattern: Any) -> str:
+    def read(wanted: Any) -> list[str]:
         try:
-            return parts.check(parts.pattern_for(pattern))
+            return parts.patterns_for(wanted)
         except (TypeError, ValueError) as why:
             raise type(why)(f"trainable: {why}") from None
 
     if isinstance(value, Mapping):
+        choice: dict[str, bool] = {}
         for key, on in value.items():
-            read(key)
+            patterns = read(key)
             if not isinstance(on, (bool, np.bool_)):
                 wanted = "True, it trains, or False, it is frozen, is wanted."
                 raise ValueError(f"trainable has {on!r} for {key!r}: {wanted}")
-        return TrainablePatterns({read(key): bool(on) for key, on in value.items()})
-    if isinstance(value, (str, nn.Module)):
-        value = [value]
-    if not isinstance(value, (list, tuple)) or not value:
+            choice |= dict.fromkeys(patterns, bool(on))
+        return TrainablePatterns(choice)
+    if isinstance(value, bool) or (isinstance(value, (list, tuple)) and not value):
         raise ValueError(
             f"trainable={value!r}: a dict such as {{'features': False}}, a list of all that is to train, "
             "as ['classifier'], or None for as the model was, is wanted."
         )
-    alone = [read(pattern) for pattern in value]
+    alone = read(value)
     if set(alone) & set(WHOLE_MODEL):
         return TrainablePatterns({"*": True})
     return TrainablePatterns({"*": False, **dict.fromkeys(alone, True)})
@@ -288,6 +393,24 @@ def statistics_of(module: nn.Module) -> str:
     there = [name for name, buffer in module._buffers.items() if buffer is not None]
     follow = any(name.startswith("running_") or name == "num_batches_tracked" for name in there)
     return kind_of(module) if follow else ""
+
+
+def kind_name(kind: type) -> str:
+    """Return the name that a class of layers has as a pattern."""
+    if not issubclass(kind, nn.Module) or kind is nn.Module:
+        raise TypeError(f"{kind.__name__} is no class of layers: nn.BatchNorm2d would be one.")
+    return kind.__name__
+
+
+def _kinds_of(module: nn.Module) -> list[str]:
+    """Return the names of a module's class and its bases."""
+    kinds = type(module).__mro__
+    inherited = [kind.__name__ for kind in kinds[: kinds.index(nn.Module)] if issubclass(kind, nn.Module)]
+    return [kind_of(module), *inherited[kind_of(module) == inherited[0] :]] if inherited else []
+
+
+def _words(wanted: Any) -> str:
+    return repr(wanted) if isinstance(wanted, (list, tuple, set, range)) else f"This {type(wanted).__name__}"
 
 
 def _is_glob(pattern: str) -> bool:

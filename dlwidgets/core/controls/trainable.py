@@ -86,12 +86,11 @@ class Freezing:
     ) -> TrainablePatterns | None:
         """Return a choice with more frozen (or training).
 
-        `wanted` are patterns, modules and parameters of the model, or lists of them; refused in a sentence.
+        `wanted` are as `FreezableParts.patterns_for` takes them; refused in a sentence.
         """
-        flat = [one for item in wanted for one in (item if isinstance(item, (list, tuple)) else [item])]
         with self._lock:
             parts = FreezableParts(self.model)
-            patterns = [parts.check(parts.pattern_for(one)) for one in flat]
+            patterns = [pattern for one in wanted for pattern in parts.patterns_for(one)]
             held = groups_by_id(optimizer)
             running = {number for _, numbers in parts.running for number in numbers}
             # Whether each trains without patterns; None where a pattern with the same verdict does more: one
@@ -104,6 +103,17 @@ class Freezing:
                 says_more = number in running if not was.trained else not given
                 states[number] = None if says_more else was.trained
         return parts.add_patterns(choice, patterns, trains, states)
+
+    def only_after(self, layer: Any, order: Sequence[str], optimizer: Optimizer) -> TrainablePatterns | None:
+        """Return the choice that freezes up to a layer.
+
+        `order` has the paths of all layers in the order of the forward.
+        """
+        parts = FreezableParts(self.model)
+        before = parts.up_to(parts.place_of(layer), order)
+        if not before:
+            raise ValueError(f"freeze_to({layer!r}): nothing up to there has parameters that could train.")
+        return self.extend(self.extend(None, ["*"], True, optimizer), before, False, optimizer)
 
     def put(self, choice: TrainablePatterns | None, optimizer: Optimizer) -> str:
         """Put a choice in force, as `Control.put`; return what changed."""

@@ -107,6 +107,42 @@ def test_modules_and_parameters_stand_for_their_names():
 
 
 @pytest.mark.parametrize(
+    ("value", "same"),
+    [
+        (lambda m: 0, {"features"}), (lambda m: -1, {"classifier"}), (lambda m: range(2), {"features", "classifier"}),
+        (lambda m: slice(1, None), {"classifier"}), (lambda m: m.features[:1], {"features.0"}), (lambda m: m.features, {"features"}),
+        (lambda m: m.features.parameters(), {"features"}), (lambda m: m.features[0].named_parameters(), {"features.0"}),
+        (lambda m: m.named_children(), {"features", "classifier"}), (lambda m: [*m.features[0]], {"features.0.0", "features.0.1"}),
+        (lambda m: (p for n, p in m.named_parameters() if "bias" in n), {"*.bias"}), (lambda m: m.parameters(), {"*"}),
+        (lambda m: nn.BatchNorm2d, {"features.0.1", "features.1.1"}), (lambda m: "Conv2d", {"features.0.0", "features.1.0"}),
+        (lambda m: nn.modules.batchnorm._BatchNorm, {"features.0.1", "features.1.1"}), (lambda m: {0, "classifier.bias"}, {"features", "classifier.bias"}),
+    ],
+)  # fmt: skip
+def test_whatever_people_name_layers_by_means_the_same_parts(value, same):
+    parts = FreezableParts(model := Net())
+    meant = set().union(*map(parts.match, parts.patterns_for(value(model))))
+    paths = set().union(*map(parts.match, same))
+    # parameters() says nothing of a layer that has none.
+    assert meant == paths or meant == {number for number in paths if number < len(parts.tensors)}
+
+
+def test_numbers_count_what_a_model_that_wraps_one_container_has_in_it():
+    class Wrapper(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2))
+
+    parts = FreezableParts(Wrapper())
+    assert parts.patterns_for(2) == ["model.2"]
+    # What has nothing to freeze is passed over in a range, and refused by itself.
+    assert parts.patterns_for(range(3)) == ["model.0", "model.2"]
+    with pytest.raises(ValueError, match="'model.1' is a ReLU without parameters"):
+        parts.patterns_for(1)
+    with pytest.raises(ValueError, match=r"'backbone'. Its layers are 'model'. Those inside have numbers, 0 to 2"):
+        parts.patterns_for("backbone")
+
+
+@pytest.mark.parametrize(
     ("value", "sentence"),
     [
         ({"clasifier": False}, "trainable: The Net has no layer or parameter 'clasifier'. Did you mean 'classifier'?"),
@@ -119,7 +155,12 @@ def test_modules_and_parameters_stand_for_their_names():
         ({"features": 0}, "trainable has 0 for 'features': True, it trains, or False, it is frozen, is wanted."),
         (False, "trainable=False: a dict such as {'features': False}, a list of all that is to train, as ['classifier'], or None for as the model was, is wanted."),
         ([], "trainable=[]: a dict such as {'features': False}"),
-        ([0], "trainable: 0 names nothing that could train: a layer, as 'features' or model.features"),
+        ([0.5], "trainable: 0.5 names nothing that could train: a layer, as 'features' or model.features"),
+        ([7], "trainable: The Net has no layer 7: it has 2, 'features' to 'classifier', counted from 0."),
+        ([nn.BatchNorm3d], "trainable: The Net has no layer or parameter 'BatchNorm3d'. Did you mean 'BatchNorm2d'?"),
+        (["batchnorm2d"], "trainable: The Net has no layer or parameter 'batchnorm2d'. Did you mean 'BatchNorm2d'?"),
+        (nn.Module, "trainable: Module is no class of layers: nn.BatchNorm2d would be one."),
+        (iter([]), "trainable: This list_iterator holds nothing: was it read before? parameters() gives it anew."),
         ([nn.Linear(8, 3)], "trainable: This Linear is no part of the Net."),
     ],
 )  # fmt: skip

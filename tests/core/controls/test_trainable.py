@@ -559,3 +559,54 @@ def test_a_closed_session_freezes_nothing():
     made.close()
     with pytest.raises(RuntimeError, match="The session is closed: make a new one."):
         made.freeze("first")
+
+
+# -- up to a layer
+
+
+class Backwards(nn.Module):
+    """Registers its head first, and has a scale of its own."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.head, self.last = nn.Linear(8, 4), nn.BatchNorm1d(8, affine=False)
+        self.body = nn.Sequential(nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 8))
+
+    def forward(self, x):
+        return self.head(self.last(self.body(x)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "frozen", "held"),
+    [
+        (lambda m: "body.0", ["body.0"], False), (lambda m: m.body[1], ["body.0"], False), (lambda m: "body", ["body"], False),
+        (lambda m: "body.2.bias", ["body"], False), (lambda m: m.last, ["body"], True), (lambda m: 2, ["body"], False),
+    ],
+)  # fmt: skip
+def test_up_to_a_layer_goes_by_the_forward_not_by_the_order_of_registration(layer, frozen, held):
+    model = Backwards()
+    made = session(model=model).freeze("head")
+    made.freeze_to(layer(model)).step()
+    names = [name for name, one in model.named_parameters() if not one.requires_grad]
+    assert names == [name for path in frozen for name, _ in model.get_submodule(path).named_parameters(path)]
+    assert (model.last.num_batches_tracked == 0) == held
+
+
+def test_up_to_another_layer_lets_the_rest_train_again():
+    made = session().freeze_to("second")
+    assert made.trainable == {"first": False, "second": False}
+    assert made.freeze_to("first").trainable == {"first": False}
+
+
+@pytest.mark.parametrize(
+    ("layer", "sentence"),
+    [
+        ("secnd", "Did you mean 'second'?"), ("*.0", "'*.0' may mean several layers: one is wanted, as 'first'."),
+        (nn.Linear(1, 1), "This Linear is no part of the Net."), (5, "The Net has no layer 5: it has 3"),
+    ],
+)  # fmt: skip
+def test_up_to_what_is_no_layer_is_refused(layer, sentence):
+    with pytest.raises(ValueError) as caught:
+        session().freeze_to(layer)
+    assert sentence in str(caught.value)

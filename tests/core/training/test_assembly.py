@@ -179,7 +179,7 @@ def _step_of_one(batch):
         ("clip", "nrm", r"clip has the mode 'nrm', .* Did you mean 'norm'\?"),
         ("clip", "1.0", r"clip has the mode '1\.0', .* A norm is a number: clip=1\.0\."),
         ("trainable", "nope", r"trainable: The Net has no layer or parameter 'nope'\."),
-        ("trainable", ["0", 5], r"trainable: 5 names nothing that could train"),
+        ("trainable", ["0", 5], r"trainable: The Net has no layer 5"),
         ("early_stopping", {"restore": "no"}, r"early_stopping has the restore 'no': True or False is wanted\."),
         ("training_step", _step_of_one, r"training_step= is called as training_step\(model, batch\)"),
     ],
