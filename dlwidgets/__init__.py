@@ -13,6 +13,7 @@ _HOMES = {
     "sessions": "session",
     "summary": "core.layers.summary",
     "Summary": "core.layers.summary",
+    "with_head": "core.layers.head",
     "activations": "core.activations.activations",
     "Scores": "core.scoring.scores",
     "Detections": "core.scoring.detections",
@@ -31,6 +32,7 @@ _HOOKS = {"load_ipython_extension": "extension", "unload_ipython_extension": "ex
 if TYPE_CHECKING:
     from . import teaching
     from .core.activations.activations import activations
+    from .core.layers.head import with_head
     from .core.layers.summary import Summary, summary
     from .core.scoring.detections import Detections
     from .core.scoring.scores import Scores

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .core.controls.schedule.rate import RateForecast
+    from .core.layers.split import Split
     from .core.layers.summary import Summary
     from .core.scoring.past_scores import PastScores
 
@@ -422,6 +423,21 @@ class Session(HasTraits):
     def columns(self) -> tuple[Any, ...] | None:
         """The columns of the DataFrame that the inputs were, or None."""
         return self._run.data.columns
+
+    @property
+    def split(self) -> Split:
+        """The proposed backbone and head, and why: see `Split`.
+
+        Both are patterns for `freeze`: `session.freeze(*session.split.backbone)`.
+        """
+        from .core.layers.split import propose_split
+
+        def followed() -> Summary | None:
+            with contextlib.suppress(Exception):  # a model that cannot be followed has its layers as registered
+                return self.layers()
+            return None
+
+        return propose_split(self.model, followed)
 
     @property
     def has_valid(self) -> bool:

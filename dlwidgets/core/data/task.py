@@ -497,7 +497,7 @@ def _check_fit(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:
         raise ValueError(
             f"The targets have {pluralize(math.prod(given), 'value')} a sample, "
             f"but the model puts out {math.prod(out)}. "
-            f"The model's last layer should put out {math.prod(given)}."
+            f"The model's last layer should put out {math.prod(given)}: dlw.with_head(model, {math.prod(given)})."
         )
 
 
@@ -524,6 +524,8 @@ def _check_labels(task: Task, targets: torch.Tensor, output: torch.Tensor) -> No
         outside = ~find_unknown(every) & (every != ignored) & ((every < 0) | (every >= count))
         rows = outside.reshape(len(every), -1).any(1).nonzero().flatten().tolist()
         hint = f" They do not in {pluralize(len(rows), 'sample')}, the first is sample {rows[0]}."
+        if low >= 0 and len(labels[labels >= count].unique()) == high + 1 - count:  # no odd one, as 255 for the border
+            hint += f" For {high + 1} classes it is dlw.with_head(model, {high + 1})."
         hint = " Count from 0: pass y - 1." if low == 1 and high == count else hint
         raise ValueError(
             f"The targets hold the label {high if high >= count else low}, but the model puts out "
@@ -540,7 +542,8 @@ def _check_names(task: Task, named: bool) -> None:
     if named:
         raise ValueError(
             f"The targets name {pluralize(count, 'class')}, but {out}: "
-            f"its last layer should put out {count}, or more names be passed as classes=."
+            f"its last layer should put out {count}, as dlw.with_head(model, {count}), or more names be passed as "
+            "classes=."
         )
     also = f" (the task is regression, since {task.because})" if task.name == "regression" else ""
     raise ValueError(f"classes has {pluralize(count, 'name')}, but {out}{also}: one name for each is wanted.")
