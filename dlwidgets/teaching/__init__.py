@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from .genes import yeast
     from .grammar import sentences
     from .models import MLP, ChestNet, SmallCNN, TinyTransformer
+    from .drawn_shapes import shapes
+    from .yolo import YoloV7Tiny
 
 #: Where each public name lives; a module's own name never equals a public one, which it would hide.
 _HOME = {
@@ -22,16 +24,18 @@ _HOME = {
     "Data": "data",
     "SmallCNN": "models",
     "TinyTransformer": "models",
+    "YoloV7Tiny": "yolo",
     "broken": "faults",
     "chestmnist": "chest_images",
     "collages": "digits",
     "findings": "chest",
     "sentences": "grammar",
+    "shapes": "drawn_shapes",
     "yeast": "genes",
 }
 __all__ = [
-    "MLP", "ChestNet", "Data", "SmallCNN", "TinyTransformer", "broken", "chestmnist", "collages", "findings",
-    "sentences", "yeast",
+    "MLP", "ChestNet", "Data", "SmallCNN", "TinyTransformer", "YoloV7Tiny", "broken", "chestmnist", "collages",
+    "findings", "sentences", "shapes", "yeast",
 ]  # fmt: skip
 
 

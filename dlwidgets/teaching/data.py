@@ -6,9 +6,10 @@ import operator
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-TASKS = ("multilabel", "multiclass", "binary")
+TASKS = ("multilabel", "multiclass", "binary", "detection")
 
 
 def check_integer(name: str, value: object, *, least: int, most: int | None = None) -> int:
@@ -43,10 +44,11 @@ class Data:
     ----------
     name : the function that made it, such as ``"collages"``.
     train, valid : pairs ``(X, y)`` on the CPU; X float32 (tokens: int64) of shape N x ..., y float32 of shape
-        N x C (1 = has the label) for a multilabel task. No sample is in both parts.
+        N x C (1 = has the label) for a multilabel task; for detection y is a list of N dicts, "boxes" n x 4 (x1 y1 x2
+        y2 in pixels) and "labels" n whole numbers. No sample is in both parts.
     classes : the C names, in the order of the columns of y.
     task : one of ``"multilabel"``, ``"multiclass"`` (y of N whole numbers), ``"binary"`` (y of N or N x 1
-        zeros and ones; two names, that of 0 first).
+        zeros and ones; two names, that of 0 first), ``"detection"``.
     about : a paragraph: what it is, where from, under which licence, how it was split.
 
     Raises
@@ -55,8 +57,8 @@ class Data:
     """
 
     name: str
-    train: tuple[Tensor, Tensor]
-    valid: tuple[Tensor, Tensor]
+    train: tuple[Tensor, Any]
+    valid: tuple[Tensor, Any]
     classes: tuple[str, ...]
     task: str
     about: str
@@ -66,7 +68,7 @@ class Data:
             raise ValueError(f"task is {self.task!r}; it must be one of {', '.join(TASKS)}.")
         for part in ("train", "valid"):
             X, y = getattr(self, part)
-            count, shape = len(self.classes), tuple(y.shape)
+            count, shape = len(self.classes), tuple(getattr(y, "shape", ()))
             sizes = f"{len(X):,} inputs and {len(y):,} targets"
             if len(X) != len(y):
                 raise ValueError(f"{part} has {sizes}; give one target per input.")
@@ -95,12 +97,16 @@ class Data:
             raise ValueError(f"part is {part!r}; it must be 'train' or 'valid'.")
         X, has = getattr(self, part)[0], self._has(part).bool().numpy()
         if X.ndim == 4:
-            return _draw_images(X[:samples].numpy(), has[:samples], self.classes)
+            boxes = [one["boxes"] for one in getattr(self, part)[1][:samples]] if self.task == "detection" else ()
+            return _draw_images(X[:samples].numpy(), has[:samples], self.classes, boxes)
         return _draw_frequencies(has.mean(0), self.classes)
 
     def _has(self, part: str) -> Tensor:
         """Return N x C zeros and ones: which sample has which class."""
         _, y = getattr(self, part)
+        if self.task == "detection":
+            numbers = torch.arange(len(self.classes))
+            return torch.stack([(one["labels"][:, None] == numbers).any(0) for one in y]).float()
         multilabel = self.task == "multilabel"
         return (y if multilabel else one_hot(y.long().reshape(-1), len(self.classes))).float()
 
@@ -114,14 +120,18 @@ class Data:
         ]
         if self.task == "multilabel":
             lines.append(f"  labels   {float(y.sum(1).mean()):.2g} per sample on average")
+        if self.task == "detection":
+            lines.append(f"  boxes    {sum(len(one['boxes']) for one in y) / len(y):.2g} per image on average")
         names = textwrap.wrap(", ".join(self.classes), 90)
         lines += [f"  classes  {names[0]}", *(" " * 11 + more for more in names[1:])]
         lines += textwrap.wrap(self.about, 100, initial_indent="  ", subsequent_indent="  ")
         return "\n".join(lines)
 
 
-def _draw_images(images: np.ndarray, has: np.ndarray, classes: Sequence[str]) -> Figure:
-    """Draw images with the names of their classes (`has`, n x C)."""
+def _draw_images(
+    images: np.ndarray, has: np.ndarray, classes: Sequence[str], boxes: Sequence[Tensor] = ()
+) -> Figure:
+    """Draw images with the names of their classes (`has`, n x C), and boxes."""
     across = min(8, len(images))
     down = -(-len(images) // across)
     named = (", ".join(np.array(classes, dtype=object)[row]) or "none" for row in has)
@@ -135,6 +145,11 @@ def _draw_images(images: np.ndarray, has: np.ndarray, classes: Sequence[str]) ->
         picture = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
         axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.text(0.5, -0.04, caption, transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
+    for axis, corners in zip(axes, boxes):
+        for x1, y1, x2, y2 in corners.tolist():
+            # The picture's first pixel lies around 0, its left edge at -0.5.
+            x, y = (x1 - 0.5, x2 - 0.5, x2 - 0.5, x1 - 0.5, x1 - 0.5), (y1 - 0.5, y1 - 0.5, y2 - 0.5, y2 - 0.5, y1 - 0.5)
+            axis.plot(x, y, color="white", linewidth=0.8, scalex=False, scaley=False)
     return figure
 
 
