@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from .chest_images import chestmnist
     from .data import Data
     from .digits import collages
+    from .drawn_shapes import shapes
     from .faults import broken
     from .genes import yeast
     from .grammar import sentences
     from .models import MLP, ChestNet, SmallCNN, TinyTransformer
-    from .drawn_shapes import shapes
     from .yolo import YoloV7Tiny
 
 #: Where each public name lives; a module's own name never equals a public one, which it would hide.

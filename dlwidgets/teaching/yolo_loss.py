@@ -32,20 +32,18 @@ class Grid:
 
     def __init__(self, shapes: Sequence[tuple[int, int]], anchors: Tensor, strides: Sequence[int]) -> None:
         self.shapes, self.by_level, self.device = shapes, anchors, anchors.device
-        self.counts = [anchors.shape[1] * rows * columns for rows, columns in shapes]
         self.extent = (shapes[0][0] * strides[0], shapes[0][1] * strides[0])
-        self.stride = torch.tensor(strides, device=self.device, dtype=torch.float32)
-        cells = []
-        for rows, columns in shapes:
-            y, x = (torch.arange(count, device=self.device, dtype=torch.float32) for count in (rows, columns))
+        self.stride = anchors.new_tensor(strides)
+        each, cells, sides, levels = anchors.shape[1], [], [], []
+        for level, (rows, columns) in enumerate(shapes):
+            y, x = (torch.arange(count, device=self.device, dtype=anchors.dtype) for count in (rows, columns))
             cell = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
-            cells.append(cell.expand(anchors.shape[1], -1, -1, -1).reshape(-1, 2))
-        self.cells = torch.cat(cells)
-        counts = torch.tensor(self.counts, device=self.device)
-        self.levels = torch.arange(len(strides), device=self.device).repeat_interleave(counts)
+            cells.append(cell.expand(each, -1, -1, -1).reshape(-1, 2))
+            sides.append(anchors[level, :, None, None].expand(-1, rows, columns, -1).reshape(-1, 2))
+            levels.append(torch.full((each * rows * columns,), level, device=self.device))
+        self.counts = [len(one) for one in cells]
+        self.cells, self.anchors, self.levels = torch.cat(cells), torch.cat(sides), torch.cat(levels)
         self.strides = self.stride[self.levels, None]
-        each = torch.tensor([rows * columns for rows, columns in shapes], device=self.device)
-        self.anchors = anchors.flatten(0, 1).repeat_interleave(each.repeat_interleave(anchors.shape[1]), 0)
 
     def decode(self, values: Tensor, places: Tensor) -> Tensor:
         """Return corners in pixels of raw predictions ... x (4 or more) at places.
