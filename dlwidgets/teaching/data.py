@@ -131,7 +131,7 @@ class Data:
 def _draw_images(
     images: np.ndarray, has: np.ndarray, classes: Sequence[str], boxes: Sequence[Tensor] = ()
 ) -> Figure:
-    """Draw images with the names of their classes (`has`, n x C), and boxes."""
+    """Draw images with boxes and their classes' names (`has`, n x C)."""
     across = min(8, len(images))
     down = -(-len(images) // across)
     named = (", ".join(np.array(classes, dtype=object)[row]) or "none" for row in has)
@@ -146,10 +146,10 @@ def _draw_images(
         axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.text(0.5, -0.04, caption, transform=axis.transAxes, ha="center", va="top", fontsize=7, color=INK)
     for axis, corners in zip(axes, boxes):
-        for x1, y1, x2, y2 in corners.tolist():
-            # The picture's first pixel lies around 0, its left edge at -0.5.
-            x, y = (x1 - 0.5, x2 - 0.5, x2 - 0.5, x1 - 0.5, x1 - 0.5), (y1 - 0.5, y1 - 0.5, y2 - 0.5, y2 - 0.5, y1 - 0.5)
-            axis.plot(x, y, color="white", linewidth=0.8, scalex=False, scaley=False)
+        # matplotlib has the middle of the first pixel at 0, its left edge at -0.5.
+        for x1, y1, x2, y2 in (corners - 0.5).tolist():
+            line = {"color": "white", "linewidth": 0.8, "scalex": False, "scaley": False}
+            axis.plot((x1, x2, x2, x1, x1), (y1, y1, y2, y2, y1), **line)
     return figure
 
 

@@ -27,7 +27,7 @@ licence (BSD-3-Clause)."""
 
 @dataclass(frozen=True, eq=False)
 class Shapes:
-    """The shapes on n pictures: n x k arrays, in the order of painting."""
+    """The shapes on n pictures, n x k arrays, painted in order."""
 
     kind: np.ndarray  #: The number of the class; -1 where nothing is drawn.
     x: np.ndarray  #: The centre, in pixels from the left.
@@ -40,9 +40,10 @@ def shapes(
     classes: Sequence[str] = ("circle", "square", "triangle"), seed: int = 0, *,
     most: int = 4, noise: float = 0.05, wrong: str | None = None,
 ) -> Data:  # fmt: skip
-    """Draw pictures of 1 to `most` shapes, with boxes, to learn detection on.
+    """Draw pictures of shapes, with boxes, to learn detection on.
 
-    Made for `YoloV7Tiny`: nothing to download, and a detector of a quarter of its width needs a few minutes on a CPU.
+    Each has 1 to `most` of them. Made for `YoloV7Tiny`: nothing to download, and a detector of a quarter of its width
+    needs a few minutes on a CPU.
 
     Parameters
     ----------
@@ -89,7 +90,8 @@ def _check_names(classes: Sequence[str], wrong: str | None) -> None:
         raise ValueError(f"classes is {classes!r}; give a list of names out of {', '.join(DISTANCE)}.")
     for name in classes:
         if name not in DISTANCE:
-            raise ValueError(f"There is no shape {name!r}: there are {', '.join(DISTANCE)}.{did_you_mean(name, DISTANCE)}")
+            known = ", ".join(DISTANCE)
+            raise ValueError(f"There is no shape {name!r}: there are {known}.{did_you_mean(name, DISTANCE)}")
     if wrong is not None and wrong not in WRONG:
         raise ValueError(f"wrong is {wrong!r}; give one of {', '.join(WRONG)}.{did_you_mean(str(wrong), WRONG)}")
 
@@ -118,7 +120,7 @@ def plan_shapes(n: int, size: int, classes: int, most: int, random: np.random.Ge
 def paint_shapes(
     plan: Shapes, size: int, classes: Sequence[str], noise: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Paint the planned shapes: n x 3 x size x size float32 in 0..1."""
+    """Paint planned shapes: n x 3 x H x W in 0..1."""
     n, most = plan.kind.shape
     pictures = _paint_ground(n, size, random)
     colours = _draw_colours((n, most), random)

@@ -76,9 +76,10 @@ class YoloV7Tiny(nn.Module):
         return maps if targets is None else self.loss(maps, targets)
 
     def maps(self, images: Tensor | Sequence[Tensor]) -> list[Tensor]:
-        """Return the raw predictions, N x 3 anchors x rows x columns x (5 + classes), per stride.
+        """Return the raw predictions at strides 8, 16 and 32.
 
-        The last axis is x, y, width, height, objectness, and a logit for each class.
+        Each is N x 3 anchors x rows x columns x (5 + classes); the last axis is x, y, width, height, objectness, and a
+        logit for each class.
         """
         return self._maps(self.stack(images)[0])
 
@@ -100,10 +101,11 @@ class YoloV7Tiny(nn.Module):
         self, maps: list[Tensor], confidence: float | None = None, iou: float | None = None,
         sizes: Sequence[tuple[int, int]] | None = None,
     ) -> list[dict[str, Tensor]]:  # fmt: skip
-        """Return the boxes in raw predictions: per image boxes, labels, scores, best first.
+        """Return boxes, labels and scores for each image, best first.
 
-        The score is that of an object times that of its likeliest class. `confidence` and `iou` are the model's own
-        unless given; `sizes` are the (height, width) of the images before they were padded, to which boxes are cut.
+        They are read from raw predictions. The score is that of an object times that of its likeliest class.
+        `confidence` and `iou` are the model's own unless given; `sizes` are the (height, width) of the images before
+        they were padded, to which boxes are cut.
         """
         confidence = self.confidence if confidence is None else confidence
         iou, grid, values = self.iou if iou is None else iou, self._grid(maps), _flatten(maps)
@@ -169,7 +171,7 @@ class YoloV7Tiny(nn.Module):
 
 
 class YoloBackbone(nn.Module):
-    """The features of an image at a quarter to a 32nd of its size.
+    """The features of an image, from coarse to coarser.
 
     A stem that halves the image twice, and four ELAN blocks with a maximum pool between two. Returns the maps at
     strides 8, 16 and 32, of 128, 256 and 512 channels times `width`.
@@ -223,7 +225,7 @@ class YoloHead(nn.Module):
         )
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return N x 3 (5 + classes) x rows x columns for each stride."""
+        """Return predictions N x 255 (at 80 classes) x rows x columns."""
         stride8, stride16, stride32 = features
         pooled = self.pools(stride32)
         fine16 = self.up16(torch.cat([self.lateral16(stride16), self.upsample(self.reduce16(pooled))], 1))
@@ -274,11 +276,11 @@ class SpatialPyramid(nn.Module):
 
 
 class Prediction(nn.Module):
-    """A 1 x 1 convolution, with a learned vector added before and multiplied after.
+    """A 1 x 1 convolution between two learned vectors.
 
-    The vectors are the implicit knowledge of Wang, Yeh and Liao 2021, "You only learn one representation". Biases begin
-    where few places hold an object, 8 in an image of 640 x 640, and no class is favoured (Lin et al. 2017, "Focal loss
-    for dense object detection", section 4.1).
+    The first is added to its input, the other multiplies its output: the implicit knowledge of Wang, Yeh and Liao 2021,
+    "You only learn one representation". Biases begin where few places hold an object, 8 in an image of 640 x 640, and
+    no class is favoured (Lin et al. 2017, "Focal loss for dense object detection", section 4.1).
     """
 
     def __init__(self, inputs: int, classes: int, stride: int, anchors: int = 3) -> None:
@@ -297,7 +299,7 @@ class Prediction(nn.Module):
         return self.conv(maps + self.shift) * self.scale
 
     def reset_classes(self, classes: int) -> None:
-        """Draw the rows of the classes anew, as many as these; keep the others."""
+        """Draw the rows of the classes anew; keep the others."""
         old, inputs = self.conv, self.conv.in_channels
         new = Prediction(inputs, classes, 8, self.anchors).to(old.weight)
         with torch.no_grad():
@@ -329,5 +331,5 @@ def _read_anchors(anchors: Any) -> Tensor:
 
 
 def _flatten(maps: list[Tensor]) -> Tensor:
-    """Return maps of all strides as N x places x (5 + classes), float32."""
+    """Return maps as N x places x (5 + classes), in float32."""
     return torch.cat([one.flatten(1, 3) for one in maps], 1).float()

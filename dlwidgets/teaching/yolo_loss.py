@@ -46,20 +46,21 @@ class Grid:
         self.strides = self.stride[self.levels, None]
 
     def decode(self, values: Tensor, places: Tensor) -> Tensor:
-        """Return corners in pixels of raw predictions ... x (4 or more) at places.
+        """Return corners in pixels of raw predictions at places.
 
-        A centre lies within half a cell around its cell, a side between 0 and 4 times its anchor (Wang, Bochkovskiy and
-        Liao 2021, "Scaled-YOLOv4"; scale_x_y=2 and new_coords=1 in darknet).
+        values : ... x (4 or more). A centre lies within half a cell around its cell, a side between 0 and 4 times its
+        anchor (Wang, Bochkovskiy and Liao 2021, "Scaled-YOLOv4"; scale_x_y=2 and new_coords=1 in darknet).
         """
         shares = 2 * values[..., :4].sigmoid()
         centres = (shares[..., :2] - 0.5 + self.cells[places]) * self.strides[places]
         return convert_to_corners(torch.cat([centres, shares[..., 2:].square() * self.anchors[places]], -1))
 
     def candidates(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the places that might answer for each box: T x 27, and which are real.
+        """Return the places that might answer for each box.
 
-        At each stride those anchors whose width and height differ from the box's by less than a factor of 4, in the
-        cell of its centre and the nearer neighbour at either axis (YOLOv7, section 5.1, as of YOLOv5).
+        They are T x 27, of which not all are real: T x 27 booleans say so. At each stride those anchors whose width and
+        height differ from the box's by less than a factor of 4, in the cell of its centre and the nearer neighbour at
+        either axis (YOLOv7, section 5.1, as of YOLOv5).
         """
         box = convert_to_centres(boxes)
         ratio = box[:, None, None, 2:] / self.by_level
@@ -98,9 +99,9 @@ class YoloLoss:
     weights: Mapping[str, float]
 
     def __call__(self, values: Tensor, boxes: Tensor, labels: Tensor, image: Tensor) -> dict[str, Tensor]:
-        """Return the weighted losses of N x places x (5 + classes) raw predictions.
+        """Return the weighted losses of raw predictions.
 
-        boxes T x 4 in pixels, labels T, image T: which of the N each box belongs to.
+        values N x places x (5 + classes), boxes T x 4 in pixels, labels T, image T: which of the N each box belongs to.
         """
         box, place = self.assign(values.detach(), boxes, labels, image)
         chosen = values[image[box], place]
@@ -123,7 +124,7 @@ class YoloLoss:
         }
 
     def assign(self, values: Tensor, boxes: Tensor, labels: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return which box is answered for, and at which place; no place twice."""
+        """Return which box is answered for where; no place twice."""
         places, real = self.grid.candidates(boxes)
         chosen = values[image[:, None], places]
         iou = box_ciou(self.grid.decode(chosen, places), boxes[:, None]).clamp(0, 1) * real
