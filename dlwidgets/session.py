@@ -224,9 +224,9 @@ class Session(HasTraits):
     -----
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
     clip, weight_decay, threads, trainable, epochs, evaluate_every, evaluate_samples, paused, thresholds,
-    accumulate, input_scaling, reinitialise, normalise, dropout, loss_function, label_smoothing, ema, precision,
-    early_stopping, on_divergence, selected_layer, selected_sample, selected_step`. The loop reads them between two
-    steps.
+    iou_threshold, accumulate, input_scaling, reinitialise, normalise, dropout, loss_function, label_smoothing, ema,
+    precision, early_stopping, on_divergence, selected_layer, selected_sample, selected_step`. The loop reads them
+    between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
     past_scores, evaluation, layer_stats, proof, findings, error, traceback, notes, line, branches, snapshots, trials,
@@ -273,6 +273,7 @@ class Session(HasTraits):
     evaluate_samples = _Wish(None, help="validation samples to evaluate; None: all")
     paused = Bool(False, help="whether training is to wait")
     thresholds = _Wish(0.5, help="one threshold, or one for each class; None: multiclass by the likeliest")
+    iou_threshold = _Wish(0.5, help="of a detection, the overlap (IoU) from which on a box counts as found")
     selected_layer = Unicode(None, allow_none=True, help="path of the layer that views look at")
     selected_sample = Int(0, help="number of the sample that views look at")
     selected_step = Int(None, allow_none=True, help="the step that views mark; None for none")
@@ -379,6 +380,7 @@ class Session(HasTraits):
         self.observe(self._wished, names=[*self._run.steering.names])
         self.observe(lambda change: self._run.epochs_changed(change["new"]), names=["epochs"])
         self.observe(self._pause_wished, names=["paused"])
+        self.observe(self._iou_wished, names=["iou_threshold"])
         if reinitialise is not None:
             self.reinitialise = reinitialise
             if why := self.rejected.get("reinitialise"):
@@ -1338,6 +1340,11 @@ class Session(HasTraits):
     def _wished(self, change: Any) -> None:
         if not self._mirroring_here.on:
             self._run.ask(change["name"], _author.get())
+
+    def _iou_wished(self, _: Any) -> None:
+        run = self._run
+        if run.evaluations.latest is not None:
+            run.at_step(lambda: run.tell(**run.evaluations.facts()), looks=True)
 
     def _pause_wished(self, change: Any) -> None:
         if self._mirroring_here.on:

@@ -20,6 +20,7 @@ from .epochs import Epochs
 from .evaluate_every import EvaluateEvery
 from .evaluate_samples import EvaluateSamples
 from .input_scaling import InputScalingControl
+from .iou_threshold import IouThreshold
 from .label_smoothing import LabelSmoothing
 from .learning_rate import LearningRate
 from .loss_function import LossFunction
@@ -40,7 +41,7 @@ CONTROLS: list[type[Control]] = [
     OptimizerControl, LearningRate, ScheduleControl, Momentum, Betas, WeightDecay, BatchSize, Clipping,
     Trainable, Reinitialise, Dropout, LossFunction, LabelSmoothing, Normalise, Epochs, EvaluateEvery,
     EvaluateSamples, Accumulate, InputScalingControl, Ema, Precision, EarlyStopping, Threads, Thresholds,
-    OnDivergence,
+    IouThreshold, OnDivergence,
 ]  # fmt: skip
 
 

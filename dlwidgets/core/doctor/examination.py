@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..layers.probes import LayerStats
-    from ..scoring.evaluation import NotFiniteOutput
+    from ..scoring.evaluation import Evaluation, NotFiniteOutput
+    from ..scoring.scores import Scores
     from ..training.loop import NotFinite
     from ..training.run import Run
 
@@ -227,7 +228,7 @@ class Examination:
             step=loop.steps, record=loop.history, looks=self._all_looks(), settings=run.steering.applied(),
             changes=run.timeline.line.changes, task=loop.objective.task, epochs=loop.epochs,
             steps_in_epoch=loop.accumulation.steps_in_epoch(), has_valid=run.data.valid is not None,
-            scores=None if found is None else found.scores, waited=self._share_waited(), failure=self._failure,
+            scores=_ranked(found), waited=self._share_waited(), failure=self._failure,
             unzeroed=self._unzeroed.found, model=self.model, data=self.data, preflight=self.preflight,
         )  # fmt: skip
 
@@ -340,3 +341,8 @@ def _look(rule: Rule, evidence: Evidence) -> tuple[list[Finding], Check]:
     except Exception as error:  # noqa: BLE001 - a rule must not fail a training
         return [], Check(rule, "not run", f"it failed: {type(error).__name__}: {error}")
     return found, Check(rule, "found" if found else "quiet")
+
+
+def _ranked(found: Evaluation | None) -> Scores | None:
+    """Return scores that rules may rank, which boxes are not."""
+    return found.scores if found is not None and found.scores is not None and found.scores.true_negatives else None

@@ -198,7 +198,8 @@ class Detections:
             setattr(self, name, getattr(self, name)[order])
         self._pairs = self._overlapping()
         self._matched: dict[float, Matches] = {}
-        self._scores: dict[float, BoxScores] = {}
+        #: The scores that were asked for last: at each overlap they take as much memory as the boxes.
+        self._scores: BoxScores | None = None
 
     # -- at one IoU
 
@@ -208,9 +209,9 @@ class Detections:
         `iou` : from which overlap on a box counts as found, 0 < iou <= 1.
         """
         iou = read_iou(iou)
-        if iou not in self._scores:
-            self._scores[iou] = BoxScores(self, iou)
-        return self._scores[iou]
+        if self._scores is None or self._scores.iou != iou:
+            self._scores = BoxScores(self, iou)
+        return self._scores
 
     def matches(self, iou: float = 0.5) -> Matches:
         """Say of every box what became of it, picture by picture."""
@@ -235,6 +236,20 @@ class Detections:
             order = np.argsort(parts[0], kind="stable")
             self._matched[iou] = Matches(iou, *(part[order] for part in parts))
         return self._matched[iou]
+
+    def counts_at(self, iou: float, positions: int = 1001) -> tuple[NDArray[np.int64], NDArray[np.unsignedinteger]]:
+        """Return totals and counts at each threshold `k / (positions - 1)`.
+
+        C x 2 true and false boxes, and C x 2 x positions: what of each scores at least that, as of
+        `Scores.counts_at`, without making the Scores.
+        """
+        at, shape = self.matches(iou), (len(self.classes), 2, positions + 1)
+        rows = np.flatnonzero(at.kind != IGNORED)
+        place = np.searchsorted(np.arange(positions) / (positions - 1), at.score[rows].astype(np.float64), "right")
+        cells = np.ravel_multi_index((at.column[rows], at.kind[rows] == FALSE, place), shape)
+        reached = np.bincount(cells, minlength=shape[0] * 2 * shape[2]).reshape(shape)[..., ::-1].cumsum(axis=-1)
+        totals, counts = reached[..., -1], reached[..., -2::-1]
+        return totals, np.ascontiguousarray(counts.astype(np.min_scalar_type(totals.max(initial=0))))
 
     def counts(self, threshold: Thresholds = 0.5, iou: float = 0.5) -> pd.DataFrame:
         """Count the boxes of each class: true, found, missed and false.
@@ -263,6 +278,27 @@ class Detections:
             "kind": np.array(KINDS, object)[at.kind], "score": score, "iou": at.overlap,
         }  # fmt: skip
         return pd.DataFrame({**columns, **dict(zip(("x1", "y1", "x2", "y2"), at.box.T))})
+
+    def marks(self, image: int, thresholds: Thresholds = 0.5, iou: float = 0.5) -> list[dict[str, Any]]:
+        """List the boxes of a picture, to be drawn.
+
+        The true ones come before those said; `image` is its number, counted from 0. Each is a dict of "box" (x1 y1 x2 y2), "class", "kind" ("found",
+        "missed" or "false", at these thresholds), "score" (None of one that nothing was said of) and "true" (whether
+        it is a true box, or one that was said).
+        """
+        at, limits = self.matches(iou), self.scores(iou).read_thresholds(thresholds)
+        said: list[dict[str, Any]] = []
+        true: list[dict[str, Any]] = []
+        for row in np.flatnonzero((at.image == image) & (at.kind != IGNORED)).tolist():
+            column, kind, score = int(at.column[row]), int(at.kind[row]), float(at.score[row])
+            reached = score >= limits[column]  # type: ignore[index]
+            about = {"class": self.classes[column], "score": score if kind != MISSED else None}
+            if reached:
+                said.append({"box": at.box[row].tolist(), **about, "kind": KINDS[kind], "true": False})
+            if kind != FALSE:
+                box, found = self.true_boxes[at.true[row]].tolist(), KINDS[FOUND if reached else MISSED]
+                true.append({"box": box, **about, "kind": found, "true": True})
+        return true + said
 
     # -- over all thresholds
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .counts import build_confusion
+from .detections import IOUS, BoxScores
 from .inputs import match_thresholds
 from .metrics import compute_rates
 
@@ -38,6 +39,8 @@ class PastScores:
     totals : C x 2 int64: known positives and known negatives of each class.
     likeliest : C x 2 int64 of a multiclass task: of how many positives, and of how many negatives, the class
         is the likeliest; None of other tasks.
+    iou : of boxes, from which overlap on one was found; None of all other scores.
+    others : of boxes, the same evaluation at other such overlaps.
     counts : C x 2 x 1001 of the smallest unsigned dtype: how many positives, and how many negatives, score at
         least k / 1000; as `Scores.counts_at` returns them.
     """
@@ -50,16 +53,29 @@ class PastScores:
     totals: NDArray[np.int64]
     counts: NDArray[np.unsignedinteger]
     likeliest: NDArray[np.int64] | None = None
+    iou: float | None = None
+    others: tuple[PastScores, ...] = ()
 
     @classmethod
     def of(cls, scores: Scores, step: int, epoch: int, line: str) -> PastScores:
         """Return what is kept of the scores of an evaluation."""
+        if isinstance(scores, BoxScores):
+            judged = (scores.detections.counts_at(iou, POSITIONS) for iou in (scores.iou, *IOUS))
+            made = [
+                cls(step, epoch, line, scores.n_samples, tuple(scores.classes), totals, counts, iou=iou)
+                for iou, (totals, counts) in zip((scores.iou, *IOUS), judged)
+            ]
+            return replace(made[0], others=tuple(made[1:]))
         totals = np.stack([scores.positives, scores.negatives], axis=1).astype(np.int64)
         counts = scores.counts_at(POSITIONS)
         likeliest = scores.confusion(None)[:, ::-1, 1] if scores.task == "multiclass" else None
         for array in (totals, counts):
             array.setflags(write=False)
         return cls(step, epoch, line, scores.n_samples, tuple(scores.classes), totals, counts, likeliest)
+
+    def at(self, iou: float) -> PastScores:
+        """Return the same evaluation at the nearest overlap that was counted."""
+        return min((*self.others, self), key=lambda one: abs(one.iou - iou)) if self.others else self  # type: ignore
 
     def confusion(self, thresholds: Thresholds = None) -> NDArray[np.int64]:
         """Count the confusion of each class at thresholds.
@@ -86,7 +102,10 @@ class PastScores:
         predicted = self.counts[np.arange(len(at)), :, at].astype(np.int64)
         predicted = np.where((place < 0)[:, None], self.totals, predicted)
         predicted[place > POSITIONS - 1] = 0
-        return build_confusion(predicted, self.totals)
+        found = build_confusion(predicted, self.totals)
+        if self.iou is not None:
+            found[:, 0, 0] = 0  # an empty place in a picture is no true negative
+        return found
 
     def rates(self, thresholds: Thresholds = None) -> dict[str, NDArray[np.float64]]:
         """Compute every rate of each class, C float64."""
@@ -95,7 +114,7 @@ class PastScores:
     @property
     def bytes(self) -> int:
         """The memory it takes."""
-        return self.totals.nbytes + self.counts.nbytes
+        return self.totals.nbytes + self.counts.nbytes + sum(one.bytes for one in self.others)
 
 
 class ScoreHistory:
@@ -155,13 +174,18 @@ class ScoreHistory:
 
     def state(self, chosen: Iterable[PastScores]) -> list[dict[str, Any]]:
         """Return some of them as plain data for a checkpoint."""
-        return [{**vars(one), "classes": list(one.classes)} for one in chosen]
+        return [
+            {**vars(one), "classes": list(one.classes), "others": self.state(one.others)} for one in chosen
+        ]
 
     def install(self, state: Iterable[Mapping[str, Any]], line: str) -> None:
         """Have those that `state` returned, as of one line, and no others."""
-        self.all = tuple(
-            replace(PastScores(**{**one, "classes": tuple(one["classes"])}), line=line) for one in state
-        )
+        self.all = tuple(_restored(one, line) for one in state)
+
+
+def _restored(one: Mapping[str, Any], line: str) -> PastScores:
+    others = tuple(_restored(other, line) for other in one.get("others", ()))
+    return PastScores(**{**one, "classes": tuple(one["classes"]), "line": line, "others": others})
 
 
 def _least(kept: Sequence[PastScores], newest: PastScores) -> PastScores | None:

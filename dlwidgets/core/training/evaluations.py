@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..base.numbers import to_seconds
 from ..base.state import Reference, dereference
 from ..data.batches import Batches
+from ..scoring.detections import BoxScores
 from ..scoring.evaluation import Evaluation
 from ..scoring.past_scores import PastScores, ScoreHistory
 
@@ -22,7 +24,7 @@ class Evaluations:
     ----------
     valid : what is evaluated; None for nothing.
     seed : chooses the samples, where not all are evaluated.
-    wish : returns what is wished for now: "evaluate_every" and "evaluate_samples".
+    wish : returns what is wished for now: "evaluate_every", "evaluate_samples", "iou_threshold".
     note : told, in a sentence, of what a person should know.
 
     Attributes
@@ -89,9 +91,15 @@ class Evaluations:
 
     def facts(self) -> dict[str, Any]:
         """Return the facts that an evaluation renews, in order."""
-        found = self.latest
+        found, iou, past = self.latest, self._wish("iou_threshold"), self.past.all
         scores = None if found is None else found.scores
-        return {"past_scores": self.past.all, "evaluation": found, "scores": scores}
+        if isinstance(scores, BoxScores):
+            # Another overlap judges the same boxes anew, without the model.
+            if scores.iou != iou:
+                scores = scores.detections.scores(iou)
+                found = self.latest = replace(found, scores=scores)
+            past = tuple(one.at(iou) for one in past)
+        return {"past_scores": past, "evaluation": found, "scores": scores}
 
     def arrived(self, spans: Mapping[str, tuple[int, int]]) -> None:
         """Follow the run to another place; see `ScoreHistory.on_lines` for `spans`."""

@@ -11,6 +11,7 @@ import torch
 
 import dlwidgets as dlw
 from dlwidgets.core.scoring.detections import IOUS, UNSAID, Detections
+from dlwidgets.core.scoring.past_scores import PastScores, ScoreHistory
 from tests.core.scoring.boxed import average_plainly, draw_boxes, match_plainly
 
 BOX = [[10.0, 10.0, 30.0, 30.0]]
@@ -180,6 +181,38 @@ def test_measures_that_need_true_negatives_are_refused():
 def test_what_does_not_fit_is_said_in_a_sentence(given, words):
     with pytest.raises(ValueError, match=words):
         Detections(*given)
+
+
+@pytest.mark.parametrize("iou", [0.5, 0.85])
+def test_counts_at_an_iou_are_those_of_its_scores(iou):
+    truth, found = draw_boxes(seed=4, crowd=0.2, levels=9)
+    made = Detections(truth, found)
+    totals, counts = made.counts_at(iou)
+    scores = made.scores(iou)
+    assert np.array_equal(totals, np.stack([scores.positives, scores.negatives], axis=1))
+    assert np.array_equal(counts, scores.counts_at(1001))
+
+
+def test_past_scores_are_judged_at_each_iou():
+    truth, found = draw_boxes(seed=4)
+    made = Detections(truth, found)
+    past = PastScores.of(made.scores(0.5), 7, 1, "main")
+    for iou in (0.5, 0.75, 0.95):
+        assert np.array_equal(past.at(iou).confusion(0.4), made.scores(iou).confusion(0.4))
+    history = ScoreHistory()
+    history.install(ScoreHistory().state([past]), "main")
+    assert np.array_equal(history.all[0].at(0.75).counts, past.at(0.75).counts)
+
+
+def test_the_marks_of_a_picture_are_its_boxes_at_the_thresholds():
+    far = [50.0, 50.0, 60.0, 60.0]
+    made = one(said=[BOX[0], far], said_label=(0, 0), score=[0.4, 0.9], classes=["cat"])
+
+    def marks(threshold):
+        return [(mark["true"], mark["kind"], mark["box"]) for mark in made.marks(0, threshold)]
+
+    assert marks(0.3) == [(True, "found", BOX[0]), (False, "false", far), (False, "found", BOX[0])]
+    assert marks(0.5) == [(True, "missed", BOX[0]), (False, "false", far)]
 
 
 def test_it_is_public():
