@@ -53,6 +53,7 @@ from .core.training.replay import ledger_frame, read_ledger
 from .core.training.snapshots.checkpoints import autosave, describe_others, load, resume
 from .core.training.snapshots.state_file import save_weights
 from .core.training.snapshots.timeline import Branch, Comparison, Timeline, compare_lines
+from .core.training.starts import StartTrials, estimate_starts, plan_starts, read_length
 from .core.training.trials import check_trials, try_each
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ class Session(HasTraits):
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
     past_scores, evaluation, layer_stats, proof, findings, error, traceback, notes, line, branches, snapshots, trials,
-    rate_search, remedy_trials, pulse`.
+    rate_search, remedy_trials, start_trials, pulse`.
     Every fact may be observed; observers are called on the training thread, at most ten times a second while
     it trains, and should be quick. One that raises is named in `notes`, and the training goes on. Where the
     run is (`steps, epoch, loss, line, snapshots`) reads as it is at that moment.
@@ -299,6 +300,7 @@ class Session(HasTraits):
     findings = Tuple(read_only=True, help="what the doctor found: `core.doctor.finding.Finding`, worst first")
     rate_search = AnyTrait(None, allow_none=True, read_only=True, help="the last RateSearch of `find_lr`, or None")
     remedy_trials = AnyTrait(None, allow_none=True, read_only=True, help="the last RemedyTrials, or None")
+    start_trials = AnyTrait(None, allow_none=True, read_only=True, help="the last StartTrials, or None")
     trials = Tuple(read_only=True, help="`core.training.trials.Trial` of each of the settings being tried")
     snapshots = _Now((), read_only=True, help="(step, why) of the states of this line that are kept")
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
@@ -1024,6 +1026,46 @@ class Session(HasTraits):
         check_trials(steps, settings, keep)
         read = [{name: self.read_wish(name, value) for name, value in one.items()} for one in settings]
         return try_each(self._run, steps, read, keep, _author.get())
+
+    def compare_starts(self, steps: int | None = None, epochs: int | None = None, *, start: int = 0) -> StartTrials:
+        """Train head only, all, and from scratch, from the same start.
+
+        Each takes the same steps on the same batches, with the settings that the run has at `start`: "head only"
+        with all but `split.head` frozen; "all" with nothing frozen; "from scratch" with nothing frozen, all layers
+        drawn anew, and one rate for all. They lie side by side as `branches` of these names, with the seconds that
+        each took; the run pauses, and is left where it was, bit for bit. What came of it is also the fact
+        `start_trials`; `take("all")` goes on from the end of one. A pause or an interrupt ends it.
+
+        Parameters
+        ----------
+        steps, epochs : how many each takes; None: three epochs, or 100 steps where an epoch has no known end.
+        start : the step from which all begin.
+
+        Raises
+        ------
+        ValueError : in a sentence: no head can be told from a backbone, the data can be read once only, or nothing
+            is kept of `start`.
+        """
+        self._check_free()
+        length, by, split = read_length(steps, epochs, start), _author.get(), self.split
+        if not split:
+            raise ValueError(f"compare_starts() needs a head: {split.because}")
+
+        def go_to(line: str) -> None:
+            with self.by(by):
+                self.switch(line)
+
+        work = plan_starts(self._run, split.head, *length, start, by, go_to)
+        found = self._run.await_visit(self._run.visit(work, "start_trials"))
+        self._run.settle()
+        return found
+
+    def estimate_starts(self, epochs: int = 1) -> float | None:
+        """Return about how long `compare_starts` takes [s].
+
+        It is reckoned from the steps of late and the last evaluation; None before there were any.
+        """
+        return estimate_starts(self._run, epochs)
 
     @property
     def timeline(self) -> Timeline:

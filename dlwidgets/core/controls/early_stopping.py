@@ -18,7 +18,7 @@ from ..base.words import did_you_mean, pluralize
 from .control import Control, Panel, PanelRow, Unwritable, Writer, parse_number
 
 #: Of these less is better; of any other metric, more.
-_LESS = ("valid_loss", "mean_absolute_error")
+LESS_IS_BETTER = ("valid_loss", "mean_absolute_error")
 #: What an evaluation finds of each task, beside the loss.
 METRICS = {
     "multiclass": ("accuracy", "macro_f1"), "multilabel": ("macro_f1",), "binary": ("macro_f1",),
@@ -110,7 +110,7 @@ class Patience:
         self.due_steps[step] = self._samples
         better = value is not None and not math.isnan(value)
         if better and self.best is not None:
-            less = rule.metric in _LESS
+            less = rule.metric in LESS_IS_BETTER
             better = value < self.best - rule.min_delta if less else value > self.best + rule.min_delta
         if better:
             self.best, self.best_step, self.waited = value, step, 0

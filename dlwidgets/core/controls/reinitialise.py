@@ -113,6 +113,26 @@ def _find_drawings(model: nn.Module, path: str, layer: nn.Module, init: str | No
         yield from _find_drawings(model, f"{path}.{name}" if path else name, child, init)
 
 
+def find_drawable(model: nn.Module) -> tuple[list[str], list[str]]:
+    """Return layers that can be drawn anew, and parameters that cannot.
+
+    Both are paths, of layers with all below them, as few as can be; [""] is the whole model.
+    """
+    whole, drawn, kept = uncompiled(model), list[str](), list[str]()
+
+    def visit(path: str, layer: nn.Module) -> None:
+        try:
+            _refuse_unready(path, layer)
+            drawn.extend([path] if [*_find_drawings(whole, path, layer, None)] else [])
+        except ValueError:
+            kept.extend(f"{path}.{name}".lstrip(".") for name, one in layer._parameters.items() if one is not None)
+            for name, child in layer.named_children():
+                visit(f"{path}.{name}".lstrip("."), child)
+
+    visit("", whole)
+    return drawn, kept
+
+
 def _refuse_unready(path: str, layer: nn.Module) -> None:
     """Raise ValueError where something below a path cannot be drawn yet."""
     for inside, module in layer.named_modules(prefix=path):

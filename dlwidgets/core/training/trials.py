@@ -23,6 +23,7 @@ class Trial(NamedTuple):
     steps, taken : how many steps it is to take, and has taken.
     line, ended : the name of its line, one of `Session.branches` once it is over; "" before it begins.
     name : what it is called; "" where it has no name.
+    epochs : how many it is to take where `steps` is 0, which says so once it has begun.
     """
 
     settings: Mapping[str, Any]
@@ -31,6 +32,7 @@ class Trial(NamedTuple):
     line: str = ""
     ended: bool = False
     name: str = ""
+    epochs: int = 0
 
 
 def check_trials(steps: Any, settings: Sequence[Any], keep: Any, call: str = "try_each") -> None:
@@ -63,7 +65,13 @@ def try_each(
 
 
 def take_trials(
-    run: Run, trials: Sequence[Trial], by: str, back: int | None = None, evaluated: bool = False
+    run: Run,
+    trials: Sequence[Trial],
+    by: str,
+    back: int | None = None,
+    evaluated: bool = False,
+    changes: int | None = None,
+    named: bool = False,
 ) -> tuple[Branch, ...]:
     """Take the steps of trials, on a visit; return their lines.
 
@@ -73,6 +81,8 @@ def take_trials(
     ----------
     back : the step from which they begin, which must be the place of a snapshot; None: from here.
     evaluated : whether the model is evaluated at the end of each.
+    changes : with `back`, how many of the line's changes are in force there; None: none made right after it.
+    named : whether their lines have their names.
     """
     timeline, trials = run.timeline, [*trials]
     run.check_way_back()
@@ -80,29 +90,37 @@ def take_trials(
     if run.origin is None and not run.loop.steps:
         run.note_origin()  # one of them may be gone on with
     for number, trial in enumerate(trials):
-        if back is None or back == run.loop.steps:
-            timeline.fork()
-        else:
-            timeline.rewind(back, True, by, note=f"to try {trial.name}")
+        # Left by a fork in any case: a line on which nothing was done yet would be forgotten by going back.
+        timeline.fork(trial.name if named else "")
         tip = tip or origin.tip  # held here, whatever room there is
-        trials[number] = trial = trial._replace(line=timeline.line.name)
+        if back is not None and back != run.loop.steps:
+            timeline.rewind(back, True, by, changes, note=f"to try {trial.name}")
+        begun, epochs = run.loop.steps, run.loop.epochs + trial.epochs
+        steps = trial.steps or run.loop.steps_to_go(epochs) or 0
+        trials[number] = trial = trial._replace(line=timeline.line.name, steps=steps)
         run.tell_trials(trials, at_once=True)
-        run.put(trial.settings, dict.fromkeys(trial.settings, by))
-        begun = run.loop.steps
         try:
+            run.put(trial.settings, dict.fromkeys(trial.settings, by))
+            if refused := next((one for name, one in run.steering.rejected.items() if name in trial.settings), ""):
+                raise ValueError(refused)
             while not (over := ended()):
-                if trial.taken >= trial.steps or run.loop.accumulation.used_up:
+                if (trial.taken >= steps if steps else run.loop.epochs >= epochs) or run.loop.accumulation.used_up:
                     break
                 run.take_step()
                 trials[number] = trial = trial._replace(taken=run.loop.steps - begun)
                 run.tell_trials(trials)
-            if evaluated and not over and run.data.valid is not None:
+            if evaluated and not over and run.data.valid is not None and not _just_evaluated(run):
                 run.evaluate()
         except Exception as error:  # noqa: BLE001 - it belongs to the try, and is said there
-            timeline.line.note = describe_error(error, bare=NotFinite)
+            timeline.line.note = describe_error(error, bare=(NotFinite, ValueError))
         timeline.switch(origin.name, by, tip)
         trials[number] = trial._replace(ended=True)
         run.tell_trials(trials, at_once=True, branches=timeline.branches)
         if over:
             break
     return tuple(timeline.branch(trial.line) for trial in trials if trial.line)
+
+
+def _just_evaluated(run: Run) -> bool:
+    """Say whether the model was evaluated as it is now."""
+    return any(row["step"] == run.loop.steps for row in run.loop.history.evaluations[-1:])

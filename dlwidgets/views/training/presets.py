@@ -14,7 +14,8 @@ from ...session import Session
 from ..limits import Restrictions
 
 if TYPE_CHECKING:
-    from ...core.training.snapshots.lines import Branch
+    from ...core.training.snapshots.timeline import Branch
+    from ...core.training.trials import Trial
 
 #: A preset: the wishes, or what returns them for a session.
 Preset = Mapping[str, Any] | Callable[[Session], Mapping[str, Any]]
@@ -142,7 +143,7 @@ def in_progress(session: Session) -> str:
     """Return the trial under way in words; "" for none."""
     for number, trial in enumerate(session.trials, 1):
         if trial.line and not trial.ended:
-            which = f"{number} of {len(session.trials)}: {describe_wishes(trial.settings)}"
+            which = f"{number} of {len(session.trials)}: {_title_of(trial)}"
             return f"Trying {which}, step {trial.taken:,} of {trial.steps:,}"
     return ""
 
@@ -165,7 +166,7 @@ class Standings:
 
     def project(self, session: Session) -> dict[str, Any]:
         """Return what can be tried, and the lines, newest first."""
-        self._tried |= {one.line: describe_wishes(one.settings) for one in session.trials if one.line}
+        self._tried |= {one.line: _title_of(one) for one in session.trials if one.line}
         tried = [[name, label] for name, label in TRIED.items() if name in session.applied]
         here = {
             "name": session.line, "here": True, "words": "this line", "steps": session.steps,
@@ -193,10 +194,15 @@ class Standings:
         }  # fmt: skip
 
 
+def _title_of(trial: Trial) -> str:
+    """Return what is tried, by its name or its settings."""
+    return trial.name or describe_wishes(trial.settings)
+
+
 def _tried_yet(session: Session) -> list[dict[str, Any]]:
     """Return a row for each trial that has not ended, last first."""
     return [
-        {"name": "", "here": False, "words": describe_wishes(trial.settings), "steps": trial.taken,
+        {"name": "", "here": False, "words": _title_of(trial), "steps": trial.taken,
          "of": trial.steps, "loss": None, "valid": None, "note": ""}
         for trial in reversed(session.trials) if not trial.ended
     ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...base.history import History
@@ -373,13 +374,13 @@ class Timeline:
         other.history = None
         return self.place
 
-    def fork(self) -> Line:
+    def fork(self, name: str = "") -> Line:
         """Let a new line part here; return the one that was left."""
         line, now, record = self.line, self.place, self._loop.history
         line.end, line.history, line.settings = now, record, self._steering.wishes()
         line.tip = self.capture("left", must=True)
         self._loop.history = record.upto(now[0])
-        self._enter(line.fork(self._new_name(), now))
+        self._enter(line.fork(self._new_name(name), now))
         return line
 
     def _go(
@@ -479,7 +480,10 @@ class Timeline:
             if line.tip is snapshot:
                 line.tip = None
 
-    def _new_name(self) -> str:
+    def _new_name(self, wanted: str = "") -> str:
+        if wanted:
+            again = (f"{wanted} {number}" for number in count(2))
+            return next(name for name in chain([wanted], again) if name not in self.lines)
         self._born += 1
         return f"branch {self._born}"
 
