@@ -52,7 +52,7 @@ class Block:
         return "partly" if len(flags) > 1 else "yes" if True in flags else "no"
 
 
-def find_blocks(model: nn.Module, head: Sequence[str] = ()) -> list[Block]:
+def list_blocks(model: nn.Module, head: Sequence[str] = ()) -> list[Block]:
     """Return a model's blocks that have parameters, in the order of `walk`.
 
     Whatever belongs to both head and backbone is opened; so are few blocks, and one that is nearly all of the model.
