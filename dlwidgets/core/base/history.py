@@ -86,7 +86,7 @@ class History:
         """Record one training step; a new name opens a column."""
         columns = self.columns
         if len(values) != len(columns) or values.keys() != columns.keys():
-            for name in values.keys() - columns.keys():
+            for name in [name for name in values if name not in columns]:
                 # A new dict: another thread may be walking the old one.
                 unmeasured = GrowingColumn.from_values(np.full(len(self), np.nan))
                 self.columns = {**self.columns, name: unmeasured}

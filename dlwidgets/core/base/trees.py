@@ -81,7 +81,15 @@ def _held(value: Any, depth: int) -> dict[str, Any]:
 
 
 def slice_rows(tree: Any, first: int, last: int) -> Any:
-    """Return rows `first` to `last` (excluded) of equally long tensors."""
+    """Return rows `first` to `last` (excluded) of equally long tensors.
+
+    So it does of samples in a list, where that is the one argument, and of a batch whose targets are dicts in a list.
+    """
+    if isinstance(tree, tuple) and len(tree) == 1 and isinstance(tree[0], list):
+        return (tree[0][first:last],)
+    if isinstance(tree, (tuple, list)) and len(tree) == 2 and isinstance(tree[1], (tuple, list)) and tree[1]:
+        if isinstance(tree[1][0], Mapping) and hasattr(tree[0], "__getitem__"):
+            return type(tree)((tree[0][first:last], tree[1][first:last]))
     lengths = {len(t) if t.ndim and not t.is_nested else None for t in tree_tensors(tree)}
     if len(lengths) != 1 or None in lengths:
         return tree

@@ -22,7 +22,7 @@ LESS_IS_BETTER = ("valid_loss", "mean_absolute_error")
 #: What an evaluation finds of each task, beside the loss.
 METRICS = {
     "multiclass": ("accuracy", "macro_f1"), "multilabel": ("macro_f1",), "binary": ("macro_f1",),
-    "regression": ("mean_absolute_error",),
+    "regression": ("mean_absolute_error",), "detection": ("map50",),
 }  # fmt: skip
 _OFFERED = {task: names for task, names in METRICS.items() if task != "regression"}
 

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils.data import IterableDataset, Sampler, default_collate, get_worker_info
+from torch.utils.data import IterableDataset, Sampler, get_worker_info
 
 from ..base.random_state import Generators, RandomMark, RandomStates
 from ..base.state import read_attributes, write_attributes
 from ..base.trees import slice_rows, tree_tensors
 from ..base.words import pluralize
+from .detection import collate
 from .source import Rows
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def batch_length(batch: Any) -> int:
     if isinstance(batch, PackedSequence):
         return int(batch.batch_sizes[0])
     if isinstance(batch, (tuple, list)) and batch:
+        if type(batch) is tuple and len(batch) == 1 and isinstance(batch[0], list):
+            return len(batch[0])  # of samples, which are the one argument
         if _holds_parts(batch):
             return len(batch[0])
         if _holds_samples(batch):
@@ -531,4 +534,4 @@ class IndexedBatches(Batches):
             return self.source.take(index)
         numbers = range(self._count)[index] if isinstance(index, slice) else index.tolist()
         many = getattr(self.source, "__getitems__", None)
-        return default_collate(many(list(numbers)) if many else [self.source[i] for i in numbers])
+        return collate(many(list(numbers)) if many else [self.source[i] for i in numbers])

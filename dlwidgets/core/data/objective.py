@@ -6,7 +6,7 @@ import copy
 import functools
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -16,8 +16,9 @@ from torch.nn import functional as F
 from ..base.random_state import Generators
 from ..base.trees import call_model, tree_map, tree_tensors
 from .companions import Companions
+from .own_loss import Losses, find_logits, form_of, gather_losses, loss_mode
 from .reduction import LossCalls
-from .task import Task, find_unknown, scalar_loss, unpack_batch
+from .task import Task, find_unknown, unpack_batch
 
 
 class Objective:
@@ -25,7 +26,7 @@ class Objective:
 
     Parameters
     ----------
-    step : `(model, batch) -> loss or dict of losses`, in the task's stead.
+    step : `(model, batch) -> loss`, or losses, in the task's stead: see `own_loss.gather_losses`.
     target : the entry of a dict batch that is the target.
     tried : the inputs of a few samples, and the targets of these and more: another loss is tried on them.
     """
@@ -39,11 +40,21 @@ class Objective:
         self.met_unknown = False
         self.tried = tried
         #: The loss of training in the task's stead, where one is wished for.
-        self.smoothing = SmoothedLoss(task, step is not None)
+        self.smoothing = SmoothedLoss(task, self.given)
+        #: The weight of each named loss that has another than 1, and the names that a step has returned.
+        self.weights: dict[str, float] = {}
+        self.names: tuple[str, ...] = ()
+        #: What gives the loss of what it returns: see `form_of`.
+        self.form = "" if task.own is None else task.own.returns
+
+    @property
+    def given(self) -> bool:
+        """Whether a step or the model itself computes the loss."""
+        return self.custom is not None or self.task.own is not None
 
     def change_task(self, task: Task) -> None:
         """Go on with another loss, with the label smoothing that it has."""
-        self.task, self.smoothing = task, SmoothedLoss(task, self.custom is not None)
+        self.task, self.smoothing = task, SmoothedLoss(task, self.given)
 
     @property
     def companions(self) -> Companions:
@@ -94,12 +105,17 @@ class Objective:
     def loss(self, batch: Any) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of a batch on the device, and its parts."""
         try:
-            if self.custom is not None:
-                return scalar_loss(self.custom(self.model, batch))
+            if self.given:
+                returned = self._returned(batch)
+                self.form = form_of(returned)
+                found = gather_losses(returned, self.weights, self.form)
+                self.names = tuple(found.parts)
+                return found.total, found.columns()
             if self.task.name == "multiclass" and not self.met_unknown and self.device.type == "cpu":
                 targets = unpack_batch(batch, self.target)[1]
                 self.met_unknown = isinstance(targets, torch.Tensor) and bool(find_unknown(targets).any())
-            return scalar_loss(self.compute(batch, self.smoothing.loss)[0])
+            found = gather_losses(self.compute(batch, self.smoothing.loss)[0])
+            return found.total, found.columns()
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -132,17 +148,45 @@ class Objective:
                 ) from error
             raise
 
-    def measure(self, batch: Any, calls: LossCalls) -> tuple[Any, Any, Any]:
-        """Return what `compute` does, and have the loss's `calls` noted."""
+    def _returned(self, batch: Any) -> Any:
+        """Return what the step, or else the model, returns."""
         if self.custom is not None:
-            with calls:
-                return self.custom(self.model, batch), None, None
+            return self.custom(self.model, batch)
+        if isinstance(batch, (tuple, list)):
+            return self.task.own(self.model, *batch)  # type: ignore[misc]
+        return self.task.own(self.model, *unpack_batch(batch, self.target))  # type: ignore[misc]
+
+    def measure(self, batch: Any, calls: LossCalls) -> tuple[Losses, Any, Any]:
+        """Return the losses, output and targets; have the loss's `calls` noted.
+
+        Losses have no weights here, so that they can be compared when these were changed.
+        """
+        detects, own = self.task.name == "detection", self.task.own
+        in_training = detects or (own is not None and own.in_training)
+        # Into which the model may write, before it is asked for what it finds.
+        copied = tree_map(torch.clone, batch) if in_training else batch
+        with loss_mode(self.model) if in_training else nullcontext():
+            if self.given:
+                with calls:
+                    returned = self._returned(copied)
+                output, targets = None, None
+                if own is not None:
+                    output, targets = find_logits(returned), unpack_batch(batch, self.target)[1]
+            else:
+                returned, output, targets = self.compute(copied, self._noting(calls))
+        if detects:
+            inputs, targets = unpack_batch(batch, self.target)
+            output = call_model(self.model, inputs)
+        return gather_losses(returned, None, self.form), output, targets
+
+    def _noting(self, calls: LossCalls) -> Callable[[Any, Any], Any]:
+        """Return the task's loss, whose calls are noted."""
 
         def noted(output: Any, targets: Any) -> Any:
             with calls:
                 return self.task.loss(output, targets)  # type: ignore[misc]
 
-        return self.compute(batch, noted)
+        return noted
 
     @property
     def summed(self) -> bool:
@@ -151,7 +195,7 @@ class Objective:
 
     def weigh(self, batch: Any) -> float | None:
         """Return what a batch's mean divides by, or None."""
-        if self.custom is not None or self.task.reduction is None:
+        if self.given or self.task.reduction is None:
             return None
         return self.task.reduction.weigh(unpack_batch(batch, self.target)[1])
 
@@ -198,7 +242,9 @@ class SmoothedLoss:
         """
         own = self._task.loss
         if wish is not None and self.value is None:
-            name = "the loss is what training_step= returns, which" if self._custom else self._task.loss_name
+            name = self._task.loss_name
+            if self._custom:
+                name = f"the loss is what {'training_step=' if self._task.own is None else 'the model'} returns, which"
             raise ValueError(f"{name} has no label smoothing: CrossEntropyLoss has")
         self.wish, self.loss = wish, None
         if wish is None:

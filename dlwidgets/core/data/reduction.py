@@ -320,14 +320,15 @@ class LossTotal:
     def __init__(self) -> None:
         self.known = True
         self._terms: dict[tuple[str, int], TermTotal] = {}
-        #: The sum of the losses times their samples, and of the samples.
-        self._by_rows: Any = 0.0
+        #: The sums of the losses times their samples, by name, and of the samples.
+        self._by_rows: dict[str, Any] = {}
         self._rows = 0
 
     def add(self, loss: Any, calls: LossCalls, rows: int) -> None:
         """Take in the loss of a batch, or its parts by name."""
         for name, part in loss.items() if isinstance(loss, Mapping) else [("", loss)]:
-            self._by_rows = self._by_rows + to_double(torch.as_tensor(part).detach().reshape(())) * rows
+            value = to_double(torch.as_tensor(part).detach().reshape(()))
+            self._by_rows[name] = self._by_rows.get(name, 0.0) + value * rows
             for number, term in enumerate(calls.terms_of(part)):
                 total = self._terms.setdefault((name, number), TermTotal(term.call, term.fixed))
                 self.known = total.add(term, rows) and self.known
@@ -335,9 +336,15 @@ class LossTotal:
 
     def value(self) -> float:
         """Return the loss of all batches; NaN where they hold nothing."""
+        return sum(self.values().values())
+
+    def values(self) -> dict[str, float]:
+        """Return the losses of all batches by name; "" for one without."""
         if not self.known:
-            return float(self._by_rows) / self._rows
-        return sum(total.value() for total in self._terms.values())
+            return {name: float(total) / self._rows for name, total in self._by_rows.items()}
+        return {
+            name: sum(total.value() for (of, _), total in self._terms.items() if of == name) for name in self._by_rows
+        }
 
 
 def to_double(value: torch.Tensor) -> torch.Tensor:

@@ -16,6 +16,7 @@ from ..base.words import quote_value
 from ..layers.example_input import read_frame, read_rows
 from ..pictures.thumbnail import make_thumbnail
 from .batches import Batches
+from .detection import is_target_list
 from .source import is_frame
 from .task import unpack_batch
 
@@ -58,7 +59,8 @@ class Samples:
         except TypeError:
             # A batch for a custom step: its first part is the best guess at what the model is given.
             inputs, target = (batch[0] if isinstance(batch, (tuple, list)) else batch), None
-        target = target[0] if isinstance(target, torch.Tensor) and target.ndim else target
+        if (isinstance(target, torch.Tensor) and target.ndim) or is_target_list(target):
+            target = target[0]
         return tree_map(lambda tensor: tensor.to(self._device), inputs), target
 
 

@@ -27,21 +27,24 @@ from ..base.words import pluralize, quote_error
 from ..layers.forward import find_out_of_range
 from ..layers.kinds import dtype_name
 from .batches import Batches, IndexedBatches
+from .detection import DetectionSamples
 from .groups import draw_groups, read_groups, take_column
 from .labels import numbered, row_names
 from .loader import LoaderBatches
+from .own_loss import find_entry, gather_losses
+from .own_loss_trial import OwnLossTrial
 from .reduction import Reduction, find_reduction
 from .source import Rows, read_data, split_data
 from .stream import StreamBatches
 from .task import (
     KnownLabelsLoss,
     Task,
+    check_task_name,
     find_unknown,
     ignored_class,
     infer_task,
     looks_like_probabilities,
     read_class_names,
-    scalar_loss,
     unpack_batch,
 )
 
@@ -65,6 +68,7 @@ class SessionData:
     columns: tuple[Any, ...] | None = None  #: The columns of the DataFrame that the inputs were.
     notes: tuple[str, ...] = ()  #: What was found, or done to the data, in sentences.
     split: str = ""  #: Which groups were held out of the training data, in a sentence; "" where none were.
+    target: str | None = None  #: The entry of a dict batch that is the target.
 
 
 def prepare_data(
@@ -81,7 +85,8 @@ def prepare_data(
         raise TypeError(
             "The third argument is the validation data: pass the targets along with X, as train=(X, y)."
         )
-    if training_step is not None and (task is not None or loss is not None):
+    check_task_name(task)
+    if training_step is not None and (task not in (None, "detection") or loss is not None):
         raise ValueError("training_step= computes the loss itself: leave task= and loss= out.")
     names, dtype = read_class_names(classes), float_dtype(model)
     share = valid if isinstance(valid, (int, float)) and not isinstance(valid, bool) else None
@@ -106,9 +111,8 @@ def prepare_data(
             was, now = dtype_name(given.pop()), dtype_name(dtype)
             notes += (f"X was {was} and is {now} now, as the model's weights are.",)
     # What gives its samples itself, as a Dataset or a loader, stays that very object.
-    train, valid = (
-        cast_floats(part, dtype) if isinstance(part, (Rows, list)) else part for part in (train, valid)
-    )
+    read = (Rows, list, DetectionSamples)
+    train, valid = (cast_floats(part, dtype) if isinstance(part, read) else part for part in (train, valid))
     supply, check = _open_batches(train, valid, batch_size, seed)
     if check is not None:
         check.groups = groups
@@ -118,12 +122,15 @@ def prepare_data(
     columns = getattr(train, "columns", None)
 
     batch = _peek(supply, "train")
+    entry = target if isinstance(target, str) else None
+    tried, guess = OwnLossTrial(model, device, task, loss, training_step, names), entry or find_entry(batch)
+    if (own := tried.find(batch, guess, supply, check)) is not None:
+        return SessionData(supply, check, own, *tried.example, dtype, columns, notes, parted, guess)
     if training_step is not None:
         found = Task("custom", None, "training_step= was given", names)
         example = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
         return SessionData(supply, check, found, slice_rows(example, 0, TRY), None, dtype, columns, notes, parted)
 
-    entry = target if isinstance(target, str) else None
     inputs, targets = unpack_batch(batch, entry)
     example, output = try_model(model, inputs, supply.batch_size, device)
     every = train.targets if isinstance(train, Rows) else targets
@@ -152,7 +159,7 @@ def prepare_data(
     if check is not None:
         _check_valid(model, valid, check, found, example, entry, device)
     every = train.targets if isinstance(train, Rows) else targets
-    return SessionData(supply, check, found, example, every, dtype, columns, notes, parted)
+    return SessionData(supply, check, found, example, every, dtype, columns, notes, parted, entry)
 
 
 def _take_groups(train: Any, valid: Any, groups: Any) -> tuple[Any, Any, Any, tuple[str, ...]]:
@@ -214,6 +221,8 @@ def cast_floats(part: Any, dtype: torch.dtype | None) -> Any:
         return part
     if isinstance(part, Rows):
         return replace(part, inputs=cast_floats(part.inputs, dtype), targets=cast_floats(part.targets, dtype))
+    if isinstance(part, DetectionSamples):
+        return part.cast(dtype)
     return tree_map(lambda t: t.to(dtype) if t.is_floating_point() and t.dtype != dtype else t, part)
 
 
@@ -374,7 +383,7 @@ def try_loss(task: Task, targets: Any, output: Any) -> Reduction | None:
                 stack.enter_context(isolate_model(loss))
                 stack.enter_context(watch_model(loss))
             ready = task.prepare(targets, output)
-            scalar_loss(loss(output, ready))
+            gather_losses(loss(output, ready))
             with contextlib.suppress(Exception):  # one sample may be too few for it
                 return find_reduction(loss, output, ready)
             return None

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from ..base.trees import tree_map, tree_tensors
 from ..base.words import pluralize, quote_names
+from .detection import DetectionSamples, is_sample, is_target_list
 from .labels import Labels, match_names, order_columns, read_labels, row_names
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def read_data(
 
     Parameters
     ----------
-    data : (X, y) of tensors or arrays, a pandas DataFrame, a dict of columns, a map-style Dataset, an
-        iterable or a DataLoader.
+    data : (X, y) of tensors or arrays, (images, list of dicts with boxes), a list of such pairs, a pandas DataFrame,
+        a dict of columns, a map-style Dataset, an iterable or a DataLoader.
     name : what to call it in a message.
     target : the column, or list of columns, of a DataFrame that is to be predicted; the entry of a dict.
     classes : the names of the classes in order; targets given as names become their numbers.
@@ -99,6 +100,10 @@ def read_data(
         return _make_rows(X, data[target], name, classes, like)
     # [X, y] for (X, y); a list of two ready-made batches holds pairs or dicts.
     arrays = isinstance(data, list) and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in data)
+    if isinstance(data, list) and data and is_sample(data[0]):
+        return DetectionSamples.from_pairs(data, name)
+    if isinstance(data, (tuple, list)) and len(data) == 2 and is_target_list(data[1]):
+        return DetectionSamples.read(*data, name)
     if (isinstance(data, tuple) or arrays) and len(data) == 2:
         if target is not None:
             raise TypeError(

@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from torch.utils.data import IterableDataset, default_collate
+from torch.utils.data import IterableDataset
 
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
 from .batches import Batches, SourceState, StreamStart, batch_length, fingerprint, read_through
+from .detection import collate
 from .source import find_length
 
 _END = object()
@@ -94,14 +95,14 @@ class StreamBatches(Batches):
             return
         samples = read_through(self.source)
         while items := list(itertools.islice(samples, batch_size)):
-            yield default_collate(items)
+            yield collate(items)
 
     def peek(self, count: int) -> Any:
         if not self._gives_samples:
             return self._look[0]
         if not self._look:
             raise ValueError("the IterableDataset gives no samples")
-        return default_collate(self._look[:count] if self._start is None else self._start.first(count))
+        return collate(self._look[:count] if self._start is None else self._start.first(count))
 
     def why_not(self, batch_size: int) -> str | None:
         if not self._gives_samples and batch_size != self.batch_size:
@@ -202,7 +203,7 @@ class StreamBatches(Batches):
                 self._held.append(item)
                 self._drawn += 1
             items = self._held[:wanted]
-            batch = (default_collate(items) if self._gives_samples else items[0]) if items else _END
+            batch = (collate(items) if self._gives_samples else items[0]) if items else _END
         except BaseException:
             self._mark.restore()
             raise

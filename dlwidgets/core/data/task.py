@@ -15,9 +15,12 @@ from torch.nn import functional as F
 from ..base.numbers import read_integer
 from ..base.trees import describe_shapes
 from ..base.words import did_you_mean, pluralize, quote_error, quote_names
+from .detection import is_target, join_images
 from .labels import refuse_shifted, refuse_signs
+from .own_loss import OwnLoss
 from .reduction import Reduction
 
+#: The tasks of which a loss compares outputs with targets, a row each; a "detection" finds boxes in images.
 TASKS = ("multilabel", "multiclass", "binary", "regression")
 #: What people call the loss of a softmax's outputs.
 _OF_PROBABILITIES = ("nllofprobabilities", "nlllossofprobabilities", "crossentropyofprobabilities", "ceofprobabilities")
@@ -27,8 +30,8 @@ _OF_PROBABILITIES = ("nllofprobabilities", "nlllossofprobabilities", "crossentro
 class Task:
     """What the model's output means, and what it is compared with."""
 
-    name: str  #: One of `TASKS`, or "custom".
-    #: `(output, targets) -> scalar tensor`; None where a custom step computes it.
+    name: str  #: One of `TASKS`, "detection", or "custom".
+    #: `(output, targets) -> scalar tensor`; None where a custom step computes it, or the model.
     loss: Callable[[Any, Any], Any] | None
     because: str  #: What was decided and from what, in a clause.
     classes: tuple[str, ...] | None = None  #: The names of the classes, where known.
@@ -37,12 +40,13 @@ class Task:
     probabilities: bool = False  #: Whether the model puts out probabilities, and not logits.
     reduction: Reduction | None = None  #: How the loss makes one number of a batch, where known.
     signed: bool = False  #: Whether -1 is no, as a loss of one's own wants it, and not unknown.
+    own: OwnLoss | None = None  #: How the model is called for the loss that it computes itself, if it does.
 
     @property
     def loss_name(self) -> str:
         """Return the name of the loss as a person would write it."""
         if self.loss is None:
-            return "the custom step's"
+            return "the custom step's" if self.own is None else "the model's own"
         if isinstance(self.loss, KnownLabelsLoss):
             return type(self.loss.whole).__name__
         return getattr(self.loss, "__name__", None) or type(self.loss).__name__
@@ -68,7 +72,9 @@ class Task:
         return targets
 
     def scores(self, output: torch.Tensor) -> torch.Tensor:
-        """Return float64 probabilities (N x C; binary: N), or a regression's output."""
+        """Return float64 probabilities (N x C; binary: N); else the output."""
+        if not isinstance(output, torch.Tensor):
+            return output
         output = output.detach()
         if self.name not in ("multilabel", "multiclass", "binary"):
             return output.float()
@@ -102,10 +108,12 @@ def _cast_like(targets: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
 def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
     """Split a batch, a pair or a dict with a target entry.
 
-    Raises TypeError: the batch is neither; pass `training_step=` to the session.
+    Images that a loader gives as a list are joined where their targets are boxes: see `join_images`. Raises
+    TypeError: the batch is neither; pass `training_step=` to the session.
     """
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
-        return batch[0], batch[1]
+        found = isinstance(batch[1], (tuple, list)) and len(batch[1]) > 0 and is_target(batch[1][0])
+        return (join_images(batch[0]) if found else batch[0]), batch[1]
     if isinstance(batch, Mapping):
         if target is None or target not in batch:
             raise TypeError(
@@ -118,24 +126,6 @@ def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
         f"A batch is of type {type(batch).__name__}{parts}, not (inputs, targets): "
         "pass training_step=(model, batch) -> loss."
     )
-
-
-def scalar_loss(loss: Any) -> tuple[torch.Tensor, dict[str, float]]:
-    """Return a loss as a scalar; a dict's sum, and its parts.
-
-    Raises TypeError: it is not one number.
-    """
-    parts: dict[str, float] = {}
-    if not isinstance(loss, torch.Tensor) and isinstance(loss, Mapping):
-        if not loss:
-            raise TypeError("The step returned an empty dict: losses by name are wanted.")
-        parts = {f"loss_{name}": float(torch.as_tensor(value).detach()) for name, value in loss.items()}
-        loss = sum(loss.values())
-    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-        given = isinstance(loss, torch.Tensor)
-        what = f"a tensor of shape {tuple(loss.shape)}" if given else f"of type {type(loss).__name__}"
-        raise TypeError(f"The loss is {what}: one number (a scalar tensor) is wanted, such as its mean.")
-    return loss.reshape(()) if loss.ndim else loss, parts
 
 
 def read_loss(loss: Any) -> Any:
@@ -262,11 +252,7 @@ def infer_task(
 
     Raises ValueError, TypeError: one sentence on what does not fit.
     """
-    if task is not None and task not in TASKS:
-        raise ValueError(
-            f"task={task!r} is none of {', '.join(TASKS)}; for any other, "
-            f"pass training_step=(model, batch) -> loss.{did_you_mean(str(task).lower(), TASKS)}"
-        )
+    check_task_name(task)
     loss, names = read_loss(loss), read_class_names(classes)
     tensors = isinstance(targets, torch.Tensor) and isinstance(output, torch.Tensor)
     if loss is not None and task is None and not tensors:
@@ -323,6 +309,16 @@ def infer_task(
         _check_fit(found, targets, output)
     _check_names(found, named)
     return found
+
+
+def check_task_name(task: Any) -> None:
+    """Raise ValueError where `task` is no name of a task, nor None."""
+    known = (*TASKS, "detection")
+    if task is not None and task not in known:
+        raise ValueError(
+            f"task={task!r} is none of {', '.join(known)}; for any other, "
+            f"pass training_step=(model, batch) -> loss.{did_you_mean(str(task).lower(), known)}"
+        )
 
 
 def read_class_names(classes: Any) -> tuple[str, ...] | None:

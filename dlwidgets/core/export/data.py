@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,10 +20,12 @@ from torch.utils.data import (
     default_convert,
 )  # fmt: skip
 
+from ..base.isolation import preserve_random_state
 from ..base.random_state import RandomStates
 from ..base.state import same_state
 from ..base.trees import tree_tensors
-from ..data.batches import IndexedBatches, SourceState
+from ..data.batches import Batches, IndexedBatches, SourceState
+from ..data.detection import collate_detection, is_target_list
 from ..data.loader import LoaderBatches
 from ..data.source import Rows
 from ..data.stream import StreamBatches
@@ -107,9 +110,9 @@ def _write_indexed(draft: Draft, source: IndexedBatches, resizes: bool) -> Batch
         batch, count, fetch = f"({whole}, {targets})", "len(y)", ""
     else:
         load, count = _write_dataset(draft, rows), "len(dataset)"
-        draft.sources.imports.add("from torch.utils.data import default_collate")
         inputs, targets, batch = _write_parts(draft)
-        fetch = _write_unpacking(draft, "default_collate([dataset[i] for i in index.tolist()])")
+        name = _use_collate(draft, source)
+        fetch = _write_unpacking(draft, f"{name}([dataset[i] for i in index.tolist()])")
     order = f"torch.randperm({count}, generator=shuffle)" if source.shuffle else f"torch.arange({count})"
     opening, loop, take = "", f"for index in {order}.split(batch_size):", fetch
     if resizes:
@@ -342,7 +345,8 @@ def _write_parts(draft: Draft) -> tuple[str, str, str]:
     example, there = draft.opened.example, draft.to_device
     if draft.loop.objective.custom is not None:
         return "", "", "batch"
-    if isinstance(example, torch.Tensor):
+    own = draft.loop.objective.task.own
+    if isinstance(example, torch.Tensor) or (own is not None and own.single and not there):
         return f"inputs{there}", f"targets{there}", ""
     if there:
         raise Unwritable("batches of several tensors are written for the CPU only")
@@ -364,6 +368,8 @@ def _write_unpacking(draft: Draft, fetch: str) -> str:
 
 def _prepare_targets(draft: Draft) -> str:
     """Return the line that changes targets as `Task.prepare` does; "" for none."""
+    if draft.loop.objective.given:
+        return ""
     inputs, targets = unpack_batch(draft.loop.batches.peek(2), draft.loop.objective.target)
     output = draft.loop.forward(inputs)
     if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):
@@ -377,6 +383,18 @@ def _prepare_targets(draft: Draft) -> str:
     if there.dtype != targets.dtype:
         calls += {torch.int64: ".long()", torch.float32: ".float()"}.get(there.dtype, f".to({there.dtype})")
     return f"targets = targets{calls}" if calls else ""
+
+
+def _use_collate(draft: Draft, batches: Batches) -> str:
+    """Note what makes batches of samples; return its name."""
+    with preserve_random_state():
+        batch = batches.peek(1)
+    if not (isinstance(batch, tuple) and is_target_list(batch[-1])):
+        draft.sources.imports.add("from torch.utils.data import default_collate")
+        return default_collate.__name__
+    name = collate_detection.__name__
+    draft.sources.definitions[name] = inspect.getsource(collate_detection).rstrip()
+    return name
 
 
 def _mark_place(draft: Draft, name: str, what: str) -> str:

@@ -118,12 +118,20 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
     sources.bring_object, sources.first_value = beside.bring, beside.first_value
     if objective.custom is not None:
         name = _name_function(draft, objective.custom, "step", beside)
-        several = any(column.startswith("loss_") for column in draft.loop.history.columns)
-        after = ["loss = sum(losses.values())"] if several else []
-        return beside.lines, f"{'losses' if several else 'loss'} = {name}(model, {{batch}})", after
+        return beside.lines, *_write_given(f"{name}(model, {{batch}})", objective.form)
+    if (own := objective.task.own) is not None:
+        targets = f"{own.key}={{targets}}" if own.by_name else "{targets}"
+        return beside.lines, *_write_given(f"model({{inputs}}, {targets})", objective.form)
     draft.losses = LossLines(draft, beside)
     before, name = draft.losses.first
     return [*beside.lines, *before], f"loss = {name}(model({{inputs}}), {{targets}})", []
+
+
+def _write_given(call: str, form: str) -> tuple[str, list[str]]:
+    """Return the lines of a loss that a call gives."""
+    if form not in (".values()", "[:]"):
+        return f"loss = {call}{form}", []
+    return f"losses = {call}", [f"loss = sum(losses{form.removesuffix('[:]')})"]
 
 
 class LossLines:

@@ -21,11 +21,13 @@ from torch.utils.data import (
 from ..base.isolation import eval_mode, run_forward
 from ..base.trees import slice_rows
 from ..data.batches import Batches, IndexedBatches, batch_length
+from ..data.detection import collate, on_cpu
 from ..data.loader import LoaderBatches
 from ..data.objective import Objective
 from ..data.reduction import LossCalls, LossTotal, to_double
 from ..data.source import Rows
-from ..data.task import Task, scalar_loss
+from ..data.task import Task
+from .detections import Detections
 from .inputs import TASKS, sample_names
 from .metrics import compute_rate
 from .scores import Scores, ScoreStream
@@ -58,7 +60,10 @@ class Evaluation:
     scores : the scores of a classification task; None for any other. Their `sample_ids` are the index of the
         validation data, or where a part was evaluated and there is none, the samples' row numbers in it.
     metrics : by name: "accuracy" (multiclass), "macro_f1" (classes; at a threshold of 0.5, multiclass: of the
-        likeliest class), "mean_absolute_error" (regression).
+        likeliest class), "mean_absolute_error" (regression), "map50" (detection), "perplexity" (the next token).
+    parts : what the loss is the sum of by name, or was returned along with it, as means over the samples; of a step or
+        a model that returns several. Weights of `loss_weights` are in neither these nor the loss.
+    detections : of a detection, the boxes that were found and the true ones; `scores` are theirs at one IoU.
     of : how many samples the validation data has; None where it cannot say.
     note : which samples these were, in a sentence, where it is not all of them; "" where it is.
     loss_note : how the loss was averaged, in a sentence, where that is by samples; "" where it is exact.
@@ -68,14 +73,16 @@ class Evaluation:
     samples: int
     scores: Scores | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    parts: dict[str, float] = field(default_factory=dict)
+    detections: Detections | None = None
     of: int | None = None
     note: str = ""
     loss_note: str = ""
 
     @property
     def figures(self) -> dict[str, float]:
-        """The loss, as "valid_loss", and the metrics."""
-        return {"valid_loss": self.loss, **self.metrics}
+        """The loss, as "valid_loss", its parts, as "valid_loss_box", and the metrics."""
+        return {"valid_loss": self.loss, **{f"valid_{name}": one for name, one in self.parts.items()}, **self.metrics}
 
 
 def evaluate(
@@ -102,9 +109,12 @@ def evaluate(
     ValueError : the data gave no samples, or the model's output is NaN for some.
     """
     part = draw_subset(batches, batch_size, count, seed)
-    judge = Judge(objective.task, classes)
-    total, samples = LossTotal(), 0
+    detects = objective.task.name == "detection"
+    judge: Any = DetectionJudge(classes) if detects else Judge(objective.task, classes)
+    total, beside, samples = LossTotal(), LossTotal(), 0
     with eval_mode(objective.model), objective.preserve_companions():
+        if detects:
+            torch.manual_seed(seed)  # its losses may be those of boxes drawn by chance: of the same each time
         for batch in part.batches:
             if between is not None and samples:
                 between()
@@ -113,22 +123,23 @@ def evaluate(
 
             def measure(batch: Any = batch, size: int = size) -> tuple[Any, Any]:
                 calls = LossCalls(size)
-                loss, output, targets = objective.measure(batch, calls)
-                scalar_loss(loss)
-                total.add(loss, calls, size)
+                found, output, targets = objective.measure(batch, calls)
+                total.add(found.parts or found.total, calls, size)
+                beside.add(found.beside, calls, size)
                 return output, targets
 
             output, targets = run_forward(objective.model, measure)
-            if isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor):
-                judge.add(targets.detach(), output.detach(), part.rows(samples, size))
+            if detects or (isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor)):
+                judge.add(targets, output, part.rows(samples, size))
             samples += size
         if not samples:
             raise ValueError("The validation data gave no samples.")
         scores, metrics = judge.found(*(part.pick(one, samples) for one in (batches.groups, batches.names)))
     whole = count is None or samples < count or part.of == samples
     of, note = (samples, "") if whole else (part.of, f"Evaluated on {part.words}.")
-    averaged = "" if total.known else _BY_SAMPLES
-    return Evaluation(total.value(), samples, scores, metrics, of, note, averaged)
+    averaged, detections = "" if total.known else _BY_SAMPLES, judge.detections if detects else None
+    parts = {f"loss_{name}": value for name, value in total.values().items() if name} | beside.values()
+    return Evaluation(total.value(), samples, scores, metrics, parts, detections, of, note, averaged)
 
 
 class Judge:
@@ -211,6 +222,45 @@ class Judge:
         return scores, {"accuracy": float(confusion[:, 1, 1].sum() / known), **macro_f1}
 
 
+class DetectionJudge:
+    """Takes in batches of detections, and says what they come to.
+
+    Attributes
+    ----------
+    detections : what was found, against what is true; None before `found`.
+    """
+
+    def __init__(self, classes: Sequence[str] | None) -> None:
+        self._classes, self._numbers = classes, list[int]()
+        self._said: list[dict[str, torch.Tensor]] = []
+        self._true: list[dict[str, torch.Tensor]] = []
+        self.detections: Detections | None = None
+
+    def add(self, truth: Sequence[Any], output: Sequence[Any], numbers: list[int] | None = None) -> None:
+        """Take in a batch: a dict of boxes for each image."""
+        self._said += on_cpu(output)
+        self._true += on_cpu(truth)
+        self._numbers += numbers or ()
+
+    def found(self, groups: Any = None, names: Any = None) -> tuple[Scores, dict[str, float]]:
+        """Return the scores at an IoU of 0.5, and metrics by name.
+
+        Raises
+        ------
+        NotFiniteOutput : a score is NaN or infinite.
+        """
+        bad = [n for n, one in enumerate(self._said) if not bool(torch.as_tensor(one["scores"]).isfinite().all())]
+        if bad:
+            first = self._numbers[bad[0]] if self._numbers else bad[0]
+            raise NotFiniteOutput(
+                f"The model's scores are NaN or infinite for {len(bad)} of {len(self._said)} validation samples, the "
+                f"first is sample {first}: are its inputs, or the weights?"
+            )
+        numbers = self._numbers or None
+        self.detections = found = Detections(self._true, self._said, self._classes, names, numbers=numbers)
+        return found.scores(), {"map50": found.map50}
+
+
 # -- the part that is evaluated
 
 
@@ -280,7 +330,7 @@ def _numbers(batches: Batches) -> torch.Tensor | None:
 
 
 def _fetched(batches: Batches, chosen: torch.Tensor, batch_size: int) -> Iterator[Any]:
-    source, options = getattr(batches, "source", None), {}
+    source, options = getattr(batches, "source", None), {"collate_fn": collate}
     if isinstance(source, Rows):
         for part in chosen.split(batch_size):
             yield source.take(part)

@@ -100,8 +100,8 @@ def assemble(
             model, train, valid, batch_size=batch_size, seed=number, device=where, target=target,
             training_step=training_step, **learnt,
         )  # fmt: skip
-    key = target if isinstance(target, str) else None
-    objective = Objective(model, opened.task, where, training_step, key, (opened.example, opened.targets))
+    tried = opened.example, opened.targets
+    objective = Objective(model, opened.task, where, training_step, opened.target, tried)
     loop = Loop(objective, opened.train, made, clip)
     loop.goal = lambda: wish("epochs")
     loop.rate.valid = opened.valid is not None
@@ -154,7 +154,7 @@ def _describe_choices(
     task, device = opened.task, loop.objective.device
     parameters = list(loop.model.parameters())
     said = ["The loss is what training_step= returns."]
-    if task.loss is not None:
+    if task.loss is not None or task.own is not None or task.name != "custom":
         what = f"{task.name.capitalize()}{_classes(opened)}, since {task.because}"
         said = [f"{what}; the loss is {task.loss_name}."]
     if accumulated and task.reduction is None:
@@ -222,7 +222,7 @@ def describe(run: Run, status: str, error: str, epochs: int, rejected: Mapping[s
 def _classes(opened: SessionData) -> str:
     task = opened.task
     count = len(task.classes) if task.classes else task.outputs
-    return f", {pluralize(count, 'class')}" if count and task.name in ("multilabel", "multiclass") else ""
+    return f", {pluralize(count, 'class')}" if count and task.name in ("multilabel", "multiclass", "detection") else ""
 
 
 def _size(batches: Batches) -> str:

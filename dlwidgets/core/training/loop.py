@@ -406,7 +406,7 @@ class Loop:
             classes = self.objective.task.classes
             found = evaluate(self.objective, batches, size, classes, samples, seed, self.between_batches)
         if record:
-            self.history.evaluation(self.steps, valid_loss=found.loss, **found.metrics)
+            self.history.evaluation(self.steps, **found.figures)
         self.evaluation_cost = time.perf_counter() - began
         return found
 

@@ -11,9 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..base.trees import describe_shapes, slice_rows, tree_map, tree_tensors
 from ..data.batches import IndexedBatches, batch_length
+from ..data.detection import join_images, on_cpu
 from ..data.loader import LoaderBatches
+from ..data.own_loss import find_output
 from ..data.session_data import SessionData, cast_floats
 from ..data.source import read_inputs
+from ..data.task import unpack_batch
 from .loop import Loop
 
 
@@ -31,6 +34,8 @@ def read_prediction_inputs(X: Any, opened: SessionData) -> Any:
     """
     if isinstance(X, (Dataset, DataLoader)):
         return X
+    if opened.task.name == "detection" and isinstance(X, (list, tuple)):
+        return join_images([torch.as_tensor(one) for one in X])
     X = cast_floats(read_inputs(X, "X", opened.columns), opened.dtype)
     if not batch_length(X):
         raise ValueError("X has no samples.")
@@ -53,8 +58,12 @@ def shape_hint(X: Any, opened: SessionData) -> str:
     return "" if given == wanted else f"X has inputs of shape {given} a sample, the training's {wanted}:"
 
 
-def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
-    """Return the model's output for X on the CPU, in eval mode."""
+def compute_outputs(loop: Loop, X: Any, batch_size: int) -> Any:
+    """Return the model's output for X on the CPU, in eval mode.
+
+    Of a detection it is a list with a dict for each image.
+    """
+    detects = loop.objective.task.name == "detection"
     if not isinstance(X, (Dataset, DataLoader)):
         starts = range(0, batch_length(X), batch_size)
         batches = (slice_rows(X, start, start + batch_size) for start in starts)
@@ -63,17 +72,22 @@ def compute_outputs(loop: Loop, X: Any, batch_size: int) -> torch.Tensor:
         batches = (_inputs_of(batch, loop.objective.target) for batch in source.sweep(batch_size))
     parts = []
     with closing(loop.outputs(batches)) as outputs:
-        for output in outputs:
+        for output in map(find_output, outputs):
+            if detects:
+                parts += on_cpu(output)
+                continue
             if not isinstance(output, torch.Tensor):
                 kind = type(output).__name__
                 raise TypeError(f"The model's output is of type {kind}: a tensor is wanted to predict from.")
             parts.append(output.reshape(output.shape or (1,)).cpu())
             loop.before_step()  # other runs that wait go on meanwhile
-    return torch.cat(parts)
+    return parts if detects else torch.cat(parts)
 
 
 def _inputs_of(batch: Any, target: str | None) -> Any:
     """Return a batch of a Dataset or DataLoader without its targets."""
     if isinstance(batch, Mapping):
         return {key: value for key, value in batch.items() if key != target}
-    return batch[0] if isinstance(batch, (tuple, list)) and len(batch) == 2 else batch
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return unpack_batch(batch)[0]
+    return batch

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from dlwidgets.core.data.task import Task, infer_task, read_class_names, read_loss, scalar_loss, unpack_batch
+from dlwidgets.core.data.task import Task, infer_task, read_class_names, read_loss, unpack_batch
 
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 FLOATS = (torch.float16, torch.float32, torch.float64)
@@ -158,7 +158,7 @@ def test_outputs_that_are_no_tensors_need_a_loss_of_their_own():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"task": "classification"}, "task='classification' is none of multilabel, multiclass, binary, regression; for any other, pass training_step=(model, batch) -> loss."),
+        ({"task": "classification"}, "task='classification' is none of multilabel, multiclass, binary, regression, detection; for any other, pass training_step=(model, batch) -> loss."),
         ({"loss": "crossentropie"}, "loss='crossentropie' is not a loss of torch.nn: try loss=nn.CrossEntropyLoss(), or a function (output, targets) -> scalar tensor. Did you mean 'crossentropyloss'?"),
         ({"loss": 3}, "loss=3 cannot be called: pass a function (output, targets) -> scalar tensor."),
         ({"output": (out(4, 5), out(4, 5))}, "The model's output is of type tuple, not a tensor: pass loss=(output, targets) -> loss, or training_step=(model, batch) -> loss."),
@@ -287,30 +287,6 @@ def test_a_batch_is_a_pair_or_a_dict_with_a_target():
 def test_any_other_batch_needs_a_step(batch, target, sentence):
     with pytest.raises(TypeError) as caught:
         unpack_batch(batch, target)
-    assert str(caught.value) == sentence
-
-
-def test_a_dict_of_losses_is_summed_and_its_parts_are_named():
-    loss, parts = scalar_loss({"box": torch.tensor(1.5), "class": torch.tensor([0.5])})
-    assert loss.item() == 2.0
-    assert parts == {"loss_box": 1.5, "loss_class": 0.5}
-
-
-@pytest.mark.parametrize(
-    ("loss", "sentence"),
-    [
-        ({}, "The step returned an empty dict: losses by name are wanted."),
-        (
-            torch.zeros(4),
-            "The loss is a tensor of shape (4,): one number (a scalar tensor) is wanted, such as its mean.",
-        ),
-        (0.5, "The loss is of type float: one number (a scalar tensor) is wanted, such as its mean."),
-        (None, "The loss is of type NoneType: one number (a scalar tensor) is wanted, such as its mean."),
-    ],
-)
-def test_a_loss_that_is_not_one_number_is_refused(loss, sentence):
-    with pytest.raises(TypeError) as caught:
-        scalar_loss(loss)
     assert str(caught.value) == sentence
 
 
