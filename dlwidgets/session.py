@@ -183,6 +183,11 @@ class Session(HasTraits):
     trainable : what trains: `{"features": False}`, read in order, the last pattern that means a parameter
         counting; or a list of all that is to train, as `["classifier"]` or `model.head.parameters()`; None: as the
         model is. A pattern is the path of a layer, the name of a parameter, or what else `freeze` takes.
+    lr_scale : factors on the learning rate, as `{"backbone": 0.1}`: read as `trainable` is, a number of 0 or more for
+        each pattern; 1 for what none means. Or ("layer_decay", 0.8): the rate of each block is that times the rate
+        of the block behind it, and the head has all of it (ELECTRA, BEiT, timm). The groups of the optimizer are
+        split by it, with all that it keeps of each parameter; the rates of a schedule and of own groups are
+        multiplied, and `applied["lr_groups"]` has what is in force.
     reinitialise : layers whose parameters are drawn anew, as `reset_parameters()` does, statistics of BatchNorm
         reset, and what the optimizer and `ema` kept of them begun anew: a path as "classifier", with all below it,
         or several as a list; with ("classifier", "kaiming"), "xavier" or "orthogonal" the weights of two or more
@@ -224,10 +229,10 @@ class Session(HasTraits):
     Notes
     -----
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
-    clip, weight_decay, threads, trainable, epochs, evaluate_every, evaluate_samples, paused, thresholds,
-    iou_threshold, accumulate, input_scaling, reinitialise, normalise, dropout, loss_function, label_smoothing, ema,
-    precision, early_stopping, on_divergence, selected_layer, selected_sample, selected_step`. The loop reads them
-    between two steps.
+    clip, weight_decay, threads, trainable, lr_scale, epochs, evaluate_every, evaluate_samples, paused,
+    thresholds, iou_threshold, accumulate, input_scaling, reinitialise, normalise, dropout, loss_function,
+    label_smoothing, ema, precision, early_stopping, on_divergence, selected_layer, selected_sample, selected_step`.
+    The loop reads them between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
     past_scores, evaluation, layer_stats, proof, findings, error, traceback, notes, line, branches, snapshots, trials,
@@ -258,6 +263,7 @@ class Session(HasTraits):
     weight_decay = _Wish(None, help="weight decay asked for; None: the optimizer's own")
     accumulate = _Wish(1, help="batches a step asked for, whose gradients are accumulated")
     normalise = _Wish(None, help="weight normalisation asked for: pattern -> rule, or None")
+    lr_scale = _Wish(None, help="factors on the rate asked for: pattern -> factor; None: the same rate for all")
     dropout = _Wish(None, help="dropout rates asked for: pattern -> rate; None: as the model was")
     loss_function = _Wish(None, help="loss asked for, as `loss=` takes it; None: that of the beginning")
     label_smoothing = _Wish(None, help="label smoothing asked for; None: the loss's own")
@@ -330,6 +336,7 @@ class Session(HasTraits):
         device: str | torch.device = "auto",
         threads: int | None = None,
         trainable: Any = None,
+        lr_scale: Any = None,
         reinitialise: Any = None,
         input_scaling: Any = None,
         accumulate: int = 1,
@@ -367,7 +374,7 @@ class Session(HasTraits):
             "weight_decay": weight_decay, "threads": threads, "trainable": trainable, "ema": ema,
             "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "precision": precision,
             "label_smoothing": label_smoothing, "early_stopping": early_stopping,
-            "input_scaling": input_scaling, **more,
+            "input_scaling": input_scaling, "lr_scale": lr_scale, **more,
         }  # fmt: skip
         self._run, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, target=target, groups=groups,

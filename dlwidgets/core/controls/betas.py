@@ -30,7 +30,7 @@ class Betas(OptimizerNumber):
 
     def optimizer_changed(self) -> None:
         #: The optimizer's own, of each group.
-        self._own = [group.get("betas") for group in self.loop.optimizer.param_groups]
+        self._own = [group.get("betas") for group in self.loop.rate.groups.param_groups]
 
     def read(self, value: Any) -> tuple[float, ...] | None:
         if value is None:
@@ -46,7 +46,7 @@ class Betas(OptimizerNumber):
         return tuple(numbers)  # type: ignore[arg-type]
 
     def now(self) -> tuple[float, ...] | None:
-        group = self.loop.optimizer.param_groups[0]
+        group = self.loop.rate.groups.param_groups[0]
         return tuple(map(float, group["betas"])) if "betas" in group else None
 
     def put(self, value: tuple[float, ...] | None) -> None:
@@ -62,5 +62,7 @@ class Betas(OptimizerNumber):
         if value is not None and len(value) != len(self._own[0]):
             raise ValueError(f"{kind} has {len(self._own[0])} betas")
         self.check_not_cycled()
-        for group, own in zip(optimizer.param_groups, self._own):
+        groups = self.loop.rate.groups
+        for group, own in zip(groups.param_groups, self._own):
             group["betas"] = own if value is None else value
+        groups.spread()

@@ -15,6 +15,7 @@ class LearningRate(Control):
     default = 1e-3
     aliases = ("learning_rate", "rate")
     of_the_step = True
+    touches = ("lr_scale",)
     bounds = "positive"
     writer = MovementWriter
 

@@ -57,5 +57,5 @@ class Momentum(OptimizerNumber):
                 + ("; here betas is what you want" if "betas" in optimizer.param_groups[0] else "")
             )
         self.check_not_cycled()
-        self._value.set(self._own if value is None else value)
+        self.set(self._own if value is None else value)
         ready_for_momentum(optimizer)

@@ -280,7 +280,7 @@ class OptimizerControl(Control):
     name = "optimizer"
     default = ("AdamW", {})
     aliases = ("optim", "opt")
-    touches = ("lr", "schedule", "momentum", "betas", "weight_decay")
+    touches = ("lr", "schedule", "lr_scale", "momentum", "betas", "weight_decay")
     writer = MovementWriter
     rows = (
         PanelRow(
@@ -297,6 +297,14 @@ class OptimizerControl(Control):
         return describe_optimizer(self.loop.optimizer, self.loop.rate.original_settings)
 
     def put(self, value: Wish) -> str | None:
+        loop = self.loop
+        loop.rate.groups.merge()  # the factors are laid over another one as well
+        try:
+            return self._exchange(value)
+        finally:
+            loop.rate_factors.settle(loop.rate.groups)
+
+    def _exchange(self, value: Wish) -> str | None:
         loop, steering = self.loop, self.steering
         old, before = loop.optimizer, loop.rate.value
         if is_as_wished(value, old):

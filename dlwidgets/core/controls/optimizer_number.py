@@ -41,12 +41,17 @@ class OptimizerNumber(Control):
     _kept: ClassVar[tuple[str, ...]] = ("_value", "_own")
 
     def optimizer_changed(self) -> None:
-        self._value = GroupValue(self.loop.optimizer, self.name)
+        self._value = GroupValue(self.loop.rate.groups, self.name)
         #: The optimizer's own.
         self._own: Any = self._value.value
 
     def now(self) -> Any:
         return self._value.value
+
+    def set(self, value: float) -> None:
+        """Put a number in force in all groups."""
+        self._value.set(value)
+        self.loop.rate.groups.spread()
 
     def check_not_cycled(self) -> None:
         """Refuse to change a number that the schedule cycles."""
@@ -66,5 +71,6 @@ class OptimizerNumber(Control):
             self.optimizer_changed()  # from disk, where the first versions kept nothing
         elif "_value" in self._kept:
             self._value = dereference(state["value"])
+            self._value.optimizer = self.loop.rate.groups
         for name, value in ({} if state is None else state["own"]).items():
             setattr(self, name, value)

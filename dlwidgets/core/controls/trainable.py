@@ -349,7 +349,7 @@ class TrainableWriter(Writer):
                 remove_parameter(optimizer, tensor)
                 self._moved.discard(name)
                 self._joined.discard(name)
-        return lines
+        return lines + (self.script.movement.settle() if lines else [])
 
     def _modes(self, held: list[nn.Module]) -> list[str]:
         """Return the lines that hold running statistics, or let them go on."""
@@ -376,6 +376,7 @@ class Trainable(Control):
         "requires_grad", "unfreeze", "unfrozen", "train_only", "trainable_layers", "trainable_parameters",
     )  # fmt: skip
     at_rest = True
+    touches = ("lr_scale",)
     loop_part = "freezing"
     writer = TrainableWriter
 
@@ -386,9 +387,14 @@ class Trainable(Control):
         return self.loop.freezing.choice
 
     def put(self, value: TrainablePatterns | None) -> str:
-        note = self.loop.freezing.put(value, self.loop.optimizer)
-        self.loop.freezing.hold_statistics()
-        self.loop.proofs.stale = True
+        loop = self.loop
+        loop.rate.groups.merge()
+        try:
+            note = loop.freezing.put(value, loop.optimizer)
+        finally:
+            loop.rate_factors.settle(loop.rate.groups)
+        loop.freezing.hold_statistics()
+        loop.proofs.stale = True
         return note
 
     def install(self, state: Any) -> None:

@@ -36,7 +36,7 @@ class WeightDecay(OptimizerNumber):
         if wanted == self._value.value:
             return  # the ledger says nothing of it: the next optimizer must not know of it either
         self.asked = value
-        self._value.set(wanted)
+        self.set(wanted)
 
     @classmethod
     def headline(cls, panel: Panel) -> str:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..base.ledger import Entry
+from ..controls.lr_scale import RateFactors
 from ..controls.optimizer import default_settings
 from ..controls.optimizer_number import MovementWriter
 from ..controls.schedule.rate import Rate
@@ -50,13 +51,15 @@ class Movement:
         self._rate.ahead, self._rate.valid = draft.loop.ahead, draft.loop.rate.valid
         self._loop: Any = SimpleNamespace(
             optimizer=self.optimizer, rate=self._rate, model=draft.model, steps=0, swap=self._swap,
-            loss_parameters=draft.loop.loss_parameters,
+            loss_parameters=draft.loop.loss_parameters, rate_factors=RateFactors(draft.model),
             freezing=SimpleNamespace(choice=None, put=lambda choice, optimizer: ""),
         )  # fmt: skip
         self._steering = Steering(self._loop, kinds=[one for one in CONTROLS if one.writer is MovementWriter])
         if origin.schedule is not None:
             self._rate.begin(origin.asked_schedule, origin.schedule)
             self._rate.scale(origin.factor)
+        if (factors := origin.settings.get("lr_scale")) is not None:
+            self._steering["lr_scale"].put(factors)
         self._epochs, self._losses, self._rates = (
             history.columns[name].values.tolist() for name in ("epoch", "loss", "lr")
         )
@@ -73,12 +76,12 @@ class Movement:
         """Contribute the optimizer, and the schedule that there was from the beginning."""
         draft, origin = self._draft, self._draft.origin
         names = origin.names if origin.state is None else None
-        made = _write_optimizer(draft, origin.kind, origin.groups, names)
+        made = _write_optimizer(draft, origin.kind, self._groups(origin.groups), names)
         text = f"optimizer = {made}"
         if origin.state is not None:
             path = draft.save_beside("optimizer", origin.state, "what the optimizer had kept before the run")
             text += f"\noptimizer.load_state_dict(torch.load({path}, weights_only=True))"
-        draft.setup.append(text)
+        draft.setup.append("\n".join([text, *self._tell_places()]))
         self._schedules.begin(self._rate.cycled)
 
     def finish(self) -> None:
@@ -93,7 +96,7 @@ class Movement:
         scheduled = rate.plan is not None
         began = rate.starting_rates() if entry.by != "run" or not scheduled else rate.began  # type: ignore[union-attr]
         own = rate.original_groups[0] if rate.cycled and rate.original_groups else {}
-        units = {rate.plan and rate.plan.unit}
+        units, before_groups = {rate.plan and rate.plan.unit}, rate.groups.places
         self._put(entry)
         units.add(rate.plan and rate.plan.unit)
         if not entry.step and self._epochs[0] > 1 and "epoch" in units:
@@ -105,6 +108,8 @@ class Movement:
             lines = [line for key, value in own.items() for line in _set_in_all_groups(key, [_plain(value)])]
             lines += self._schedules.change(entry, began, rate.factor if entry.by == "run" else 1.0, rate.cycled)
             return lines + (_BUFFERS if rmsprop and "momentum" in rate.cycled and entry.step else [])
+        if entry.name == "lr_scale":
+            return self._regroup(before_groups)
         if entry.name == "optimizer":
             slid = scheduled and rate.factor != factor
             return self._exchange() + ([self._slide(rate.value)] if slid else [])
@@ -131,12 +136,50 @@ class Movement:
         draft, optimizer = self._draft, self.optimizer
         if any(optimizer.state.values()):
             raise Unwritable("the optimizer was exchanged for one that had moved weights before")
-        names = {id(parameter): name for name, parameter in draft.parameters.items()}
-        groups = [
-            {**group, "params": tuple(names.get(id(one)) for one in group["params"])}
-            for group in optimizer.param_groups
-        ]
-        return f"optimizer = {_write_optimizer(draft, type(optimizer), groups, None)}".splitlines()
+        made = _write_optimizer(draft, type(optimizer), self._groups(), None)
+        return [*f"optimizer = {made}".splitlines(), *self._tell_places(":")]
+
+    def _groups(self, own: Sequence[Mapping[str, Any]] = ()) -> Sequence[Mapping[str, Any]]:
+        """Return the optimizer's groups, "params" being names.
+
+        `own` has settings of its own groups to take, where they are not those of now.
+        """
+        if own and not self._rate.groups.is_split:
+            return own
+        names = {id(parameter): name for name, parameter in self._draft.parameters.items()}
+        groups = []
+        for group, (number, factor) in zip(self.optimizer.param_groups, self._rate.groups.places):
+            made = {**group, **own[number], "lr": own[number]["lr"] * factor} if own else group
+            groups.append({**made, "params": tuple(names.get(id(one)) for one in group["params"])})
+        return groups
+
+    def _tell_places(self, again: str = "") -> list[str]:
+        """Return the line with number and factor of each group."""
+        if not self._schedules.scales:
+            return []
+        places = ", ".join(f"({number}, {factor!r})" for number, factor in self._rate.groups.places)
+        about = "" if again else "  # of each group: its number in the schedule, its factor"
+        return [f"scales[{again}] = [{places}]" if again else f"scales = [{places}]{about}"]
+
+    def settle(self) -> list[str]:
+        """Return the lines that give what joined the optimizer its factor."""
+        before = self._rate.groups.places
+        self._loop.rate_factors.settle(self._rate.groups)
+        return self._regroup(before) if self._rate.groups.is_split else []
+
+    def _regroup(self, before: Sequence[tuple[int, float]]) -> list[str]:
+        """Return the lines that cut the groups anew, keeping settings.
+
+        `before` has number and factor of the groups until then.
+        """
+        lines = ["optimizer.param_groups[:] = ["]
+        first = {number: place for place, (number, _) in reversed([*enumerate(before)])}
+        for group, (number, _) in zip(self._groups(), self._rate.groups.places):
+            params = _parameters_text(self._draft, group["params"])
+            params = f"list({params})" if params.endswith("parameters()") else params
+            text = f'{{**optimizer.param_groups[{first[number]}], "params": {params}, "lr": {_plain(group["lr"])!r}}},'
+            lines += indent(text).splitlines()
+        return [*lines, "]", *self._tell_places(":")]
 
     def _numbers(self) -> dict[str, list[Any]]:
         """Return the numbers of the parameter groups."""

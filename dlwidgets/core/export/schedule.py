@@ -22,7 +22,8 @@ class Schedule:
     def __init__(self, make, rates{OPTIONS}):
         groups = [
             {**group, "params": [torch.zeros(1)], "lr": rate}
-            for group, rate in zip(optimizer.param_groups, rates)
+            for group, rate in zip(optimizer.param_groups, rates)  #? whole
+            for group, rate in zip(self.own_groups(), rates)  #? scales
         ]
         for group in groups:
             group.pop("initial_lr", None)
@@ -42,13 +43,21 @@ class Schedule:
             return [rate * ((self.taken + 1) / (self.warmup + 1)) for rate in self.start]  #? warmup
         return [group["lr"] for group in self.stand_in.param_groups]
 
+    def own_groups(self):  #? scales
+        """Return the first group of each of the schedule's rates."""  #? scales
+        numbers = [number for number, _ in scales]  #? scales
+        return [optimizer.param_groups[numbers.index(number)] for number in sorted(set(numbers))]  #? scales
+  #? scales
     def set(self, rate, leader=0):  #? slider
         """Set the rate of the next step, and scale all that come after it."""  #? slider
         now = self.rates()[leader]  #? slider
         self.factor = rate / (now or self.start[leader])  #? slider
         self.write()  #? slider
         if now:  #? slider
-            optimizer.param_groups[leader]["lr"] = rate  #? slider
+            for group, (number, scale) in zip(optimizer.param_groups, scales):  #? scaledslider
+                if number == leader:  #? scaledslider
+                    group["lr"] = rate * scale  #? scaledslider
+            optimizer.param_groups[leader]["lr"] = rate  #? wholeslider
   #? slider
     def skip(self, steps):  #? at
         """Step the scheduler so many times at once."""  #? at
@@ -68,11 +77,17 @@ class Schedule:
 
     def write(self):
         """Give the optimizer its rates{CYCLES}."""
-        groups = zip(optimizer.param_groups, self.stand_in.param_groups, self.rates())  #? cycles
-        for group, stand_in, rate in groups:  #? cycles
-        for group, rate in zip(optimizer.param_groups, self.rates()):  #? straight
-            group["lr"] = rate * self.factor  #? slider
-            group["lr"] = rate  #? bare
+        rates = self.rates()  #? scales
+        for group, (number, scale) in zip(optimizer.param_groups, scales):  #? scales
+            stand_in, rate = self.stand_in.param_groups[number], rates[number]  #? scaledcycles
+            rate = rates[number]  #? scaledstraight
+        groups = zip(optimizer.param_groups, self.stand_in.param_groups, self.rates())  #? wholecycles
+        for group, stand_in, rate in groups:  #? wholecycles
+        for group, rate in zip(optimizer.param_groups, self.rates()):  #? wholestraight
+            group["lr"] = rate * self.factor * scale  #? scaledslider
+            group["lr"] = rate * scale  #? scaledbare
+            group["lr"] = rate * self.factor  #? wholeslider
+            group["lr"] = rate  #? wholebare
             for name in self.cycled:  #? cycles
                 group[name] = stand_in[name]  #? kept
                 if name in group:  #? swapped
@@ -89,6 +104,9 @@ def _class_text(needs: set[str]) -> str:
     needs = needs | (set() if "slider" in needs else {"bare"})
     needs |= ({"kept"} if "swapped" not in needs else set()) if "cycles" in needs else {"straight"}
     needs -= set() if "cycles" in needs else {"swapped"}
+    # Whether the groups have factors on their rates decides of some lines together with another need.
+    scaled = "scaled" if "scales" in needs else "whole"
+    needs |= {scaled} | {f"{scaled}{need}" for need in ("slider", "bare", "cycles", "straight") if need in needs}
     lines = []
     for line in _CLASS.strip("\n").splitlines():
         text, mark, wanted = line.partition("  #? ")
@@ -136,6 +154,8 @@ class ScheduleLines:
             (most := max_advances(wish[0], wish[1].get("over"))) is not None and end - start > most
             for (start, wish), end in zip(begins, [*starts[1:], draft.steps])
         )
+        #: Whether the groups have factors on their rates, beside a schedule.
+        self.scales = bool(begins) and any(one is not None for one in draft.ever("lr_scale"))
         ended = any(entry.applied is None for entry in entries)
         #: Whether there is none in force for some steps.
         self._optional = self._first is None or ended
@@ -144,9 +164,10 @@ class ScheduleLines:
         stretched = any(wish[1].get("at") for wish in self._wishes)
         differ = len(self._wishes) > 1 and (self._outlasts or ended or len(self._units) > 1)
         scaled = self._first is not None and draft.origin.factor != 1.0
-        self._plain = bool(begins) and not (changed or self._warms_up or stretched or differ or scaled)
+        unusual = changed or self._warms_up or stretched or differ or scaled or self.scales
+        self._plain = bool(begins) and not unusual
         self._name = "scheduler" if self._plain else "schedule"
-        self._needs: set[str] = set()
+        self._needs: set[str] = {"scales"} if self.scales else set()
         self._begun = False
 
     def begin(self, cycled: Sequence[str]) -> None:

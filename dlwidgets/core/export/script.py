@@ -33,7 +33,7 @@ _NAMES = frozenset(
     generator group head index input_mean input_std inputs items left_out load_data loader loss loss_function
     loss_of_each losses losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed model name
     optimizer order parameter parts predict predicted probabilities project projected rest said samples scale_inputs
-    schedule scheduler seed shuffle so split start state step targets thresholds true unit_norm unit_norms unite
+    scales schedule scheduler seed shuffle so split start state step targets thresholds true unit_norm unit_norms unite
     valid value weigh weight weights wrong y""".split()
 )
 

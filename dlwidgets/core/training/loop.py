@@ -25,6 +25,7 @@ from ..controls.dropout import DropoutRates
 from ..controls.early_stopping import Patience
 from ..controls.ema import WeightAverage
 from ..controls.input_scaling import InputScaling
+from ..controls.lr_scale import RateFactors
 from ..controls.normalise import WeightNormalisation
 from ..controls.parameter_groups import follow_model
 from ..controls.precision import MixedPrecision
@@ -92,8 +93,8 @@ class Loop:
     ----------
     parameters : the model's, listed anew whenever they may have changed.
     steps, epochs : optimizer steps taken, and epochs completed.
-    freezing, clip, rate, accumulation, precision, normalisation, dropout, scaling, average, patience : what trains,
-        and what a step or an evaluation has beside the plain loop; to be changed between two steps.
+    freezing, clip, rate, rate_factors, accumulation, precision, normalisation, dropout, scaling, average, patience :
+        what trains, and what a step or an evaluation has beside the plain loop; to be changed between two steps.
     proofs : compares what is frozen with what it was when it was frozen.
     goal : returns how many epochs the run, or the next one, will have completed when it is done.
     epoch_ended : whether an epoch ended with the last call of `step()`.
@@ -136,7 +137,7 @@ class Loop:
         # What a step can have beside the plain loop. Switched off, none of them touches a number.
         self.accumulation, self.precision = Accumulation(batches), MixedPrecision(objective.device)
         self.normalisation, self.dropout = WeightNormalisation(self.model), DropoutRates(self.model)
-        self.scaling = InputScaling()
+        self.scaling, self.rate_factors = InputScaling(), RateFactors(self.model)
         self.average, self.patience = WeightAverage(self.model), Patience(self.model, self._tensors_beside)
         self._mark, self._stray = RandomMark(), StrayDraws()
         self.parameters: list[nn.Parameter] = list(self.model.parameters())
@@ -172,6 +173,7 @@ class Loop:
         A person may have changed the model's modules while nothing ran.
         """
         said = self.freezing.reapply(self.optimizer)
+        self.rate_factors.settle(self.rate.groups)
         self.proofs.stale = True
         self._gradients.renew()
         self.normalisation.renew()
@@ -208,7 +210,9 @@ class Loop:
         before = self.parameters
         # First what is frozen by the wish, lest the optimizer is given it.
         frozen = self.refresh()
-        return follow_model(self.optimizer, self.model, before), frozen
+        said = follow_model(self.optimizer, self.model, before)
+        self.rate_factors.settle(self.rate.groups)
+        return said, frozen
 
     def step(self) -> bool:
         """Take one step; return False where the epoch had no batch left.

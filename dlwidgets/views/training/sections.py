@@ -179,7 +179,7 @@ class Sections(PanelPart):
             # Under a schedule the rate moves with each pulse, and nothing else.
             before, now = change["old"], change["new"]
             moved = {name for name in {*before, *now} if before.get(name) != now.get(name)}
-            if moved and moved <= {"lr", "scheduled_lr"} and now.get("schedule") is not None:
+            if moved and moved <= {"lr", "scheduled_lr", "lr_groups"} and now.get("schedule") is not None:
                 return
         super()._note(change)
 

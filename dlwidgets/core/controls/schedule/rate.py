@@ -17,6 +17,7 @@ from ..control import Control, Panel, PanelRow, parse_number
 from ..momentum import ready_for_momentum
 from ..optimizer_number import MovementWriter, name_in_wish
 from ..parameter_groups import GroupValue, set_group
+from ..scaled_groups import ScaledGroups
 from . import plan as plans
 from .plan import NAMES, Ahead, SchedulePlan, Wish
 from .scheduler import OF_ANOTHER, ActiveSchedule, cycle, cycled_in, stand_in
@@ -49,7 +50,7 @@ class Rate:
 
     Attributes
     ----------
-    optimizer : whose groups are written to.
+    optimizer, groups : whose own groups are written to; factors on the rate of parameters lie beneath them.
     active, wish : the schedule under way, and as it was asked for; None without one.
     ahead : returns what of the run lies ahead.
     valid : whether there is validation data.
@@ -60,11 +61,11 @@ class Rate:
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
+        self.optimizer, self.groups = optimizer, ScaledGroups(optimizer)
         self.ahead: Callable[[], Ahead] = lambda: Ahead(None, 1)
         self.valid = False
         self.begins_run: Callable[[], bool] = lambda: False
-        self._own = GroupValue(optimizer, "lr")
+        self._own = GroupValue(self.groups, "lr")
         self._clear()
         self.ratios: list[float] = []
         self._written: list[float] = []
@@ -164,6 +165,7 @@ class Rate:
         """
         if self.active is None:
             self._own.set(value)
+            self.groups.spread()
             return None
         began = self._starting_rate()
         if not began:
@@ -195,6 +197,7 @@ class Rate:
 
     def after_step(self, loss: float) -> None:
         """Advance the schedule after a step with this batch loss."""
+        self.groups.collect()
         if self.active is None:
             return
         if self.active.plan.metric == "loss":
@@ -243,11 +246,11 @@ class Rate:
 
     def rebind(self, optimizer: Optimizer) -> None:
         """Go on with another optimizer, at the rates of its groups."""
-        old, self.optimizer = self._own, optimizer
-        self._own = GroupValue(optimizer, "lr")
+        old, self.optimizer, self.groups = self._own, optimizer, ScaledGroups(optimizer)
+        self._own = GroupValue(self.groups, "lr")
         if self.active is None:
             return
-        groups = optimizer.param_groups
+        groups = self.groups.param_groups
         if len(self.ratios) != len(groups):
             self._written = [self._written[old.leader]] * len(groups)
             self.ratios = [self.ratios[old.leader]] * len(groups)
@@ -255,7 +258,7 @@ class Rate:
         # Groups of other proportions than those before keep theirs.
         self._adopt_written_rates()
         for number in range(len(groups) if self.cycled else 0):
-            cycle(self.optimizer.param_groups[number], self.active.settings(number))
+            cycle(groups[number], self.active.settings(number))
         self._written = [float(group["lr"]) for group in groups]
 
     def forecast(self, points: int = 200) -> RateForecast:
@@ -338,8 +341,9 @@ class Rate:
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> str | None:
         """Restore a state and its optimizer, which was restored already."""
-        self.optimizer = optimizer
-        self._own = GroupValue(optimizer, "lr")
+        if self.optimizer is not optimizer:
+            self.optimizer, self.groups = optimizer, ScaledGroups(optimizer)
+        self._own = GroupValue(self.groups, "lr")
         self._own.install(state["own"])
         self._last_fed = state["fed"]
         if state["name"] is None:
@@ -354,7 +358,8 @@ class Rate:
         else:
             self._clear()
             return f"the schedule ({state['name']}) was made by code: set session.schedule again"
-        scheduled = ActiveSchedule(plan, dereference(state["scheduled"]["home"]) or optimizer, state["began"])
+        home = dereference(state["scheduled"]["home"]) or optimizer
+        scheduled = ActiveSchedule(plan, home, state["began"])
         scheduled.install(state["scheduled"])
         self.active, self.wish = scheduled, wish
         self.factor, self.ratios = state["multiplier"], list(state["ratios"])
@@ -391,12 +396,12 @@ class Rate:
         try:
             numbers = [float(rate) for rate in rates]
             plan = plans.resolve_schedule(
-                wish, ahead, numbers, lambda: stand_in(optimizer, rates, clean), self.valid
+                wish, ahead, numbers, lambda: stand_in(optimizer, rates, clean, self.groups.param_groups), self.valid
             )
             if resolved is not None:
                 options, warmup, length, at = plans.split_options(resolved)
                 plan = replace(plan, options=options, warmup=warmup, length=length, at=at)
-            return ActiveSchedule(plan, optimizer, rates, clean)
+            return ActiveSchedule(plan, optimizer, rates, clean, self.groups.param_groups)
         finally:
             for group, was in zip(optimizer.param_groups, kept):
                 if group.keys() != was.keys():
@@ -405,7 +410,7 @@ class Rate:
 
     def starting_rates(self) -> list[Any]:
         """Return the rates that a new schedule begins from."""
-        rates = [group.get("lr", 0.0) for group in self.optimizer.param_groups]
+        rates = [group.get("lr", 0.0) for group in self.groups.param_groups]
         if (old := self.active) is not None:
             left = float(old.rates()[min(self.leader, len(old.began) - 1)])
             used_up = self.factor != 0 and left < 1e-3 * self._starting_rate()
@@ -422,7 +427,7 @@ class Rate:
     def _install(
         self, wish: Wish, made: ActiveSchedule, multiplier: float = 1.0, ratios: list[float] | None = None
     ) -> str:
-        groups = self.optimizer.param_groups
+        groups = self.groups.param_groups
         before = self.original_groups if ratios is not None else []
         self.wish, self.active, self._losses = wish, made, []
         self.factor, self.ratios = multiplier, ratios or [1.0] * len(groups)
@@ -434,7 +439,7 @@ class Rate:
 
     def _cycled_settings(self) -> list[dict[str, Any]]:
         """Return of each group the settings that the schedule cycles."""
-        groups = self.optimizer.param_groups
+        groups = self.groups.param_groups
         return [{key: group[key] for key in cycled_in(group, self.cycled)} for group in groups]
 
     def _end_schedule(self) -> str | None:
@@ -445,9 +450,10 @@ class Rate:
             f"; {key} is {f'{value:g}' if isinstance(value, (int, float)) else value} again"
             for key, value in (self.original_groups or [{}])[0].items()
         ]
-        for group, before in zip(self.optimizer.param_groups, self.original_groups):
+        for group, before in zip(self.groups.param_groups, self.original_groups):
             group.update(before)
-        own = GroupValue(self.optimizer, "lr")
+        self.groups.spread()
+        own = GroupValue(self.groups, "lr")
         if own.value:
             self._own = own
         self._clear()
@@ -460,7 +466,7 @@ class Rate:
 
     def _adopt_written_rates(self) -> None:
         """Treat a rate written into the optimizer by hand as set."""
-        for number, (group, written) in enumerate(zip(self.optimizer.param_groups, self._written)):
+        for number, (group, written) in enumerate(zip(self.groups.param_groups, self._written)):
             if group["lr"] != written:
                 raw = float(self._for_each_group(self.active.rates())[number])  # type: ignore[union-attr]
                 if raw and self.factor:
@@ -470,11 +476,12 @@ class Rate:
         """Write the next step's rates, and what else is cycled."""
         scheduled: ActiveSchedule = self.active  # type: ignore[assignment]
         rates, self._written = self._for_each_group(scheduled.rates()), []
-        for number, (group, raw) in enumerate(zip(self.optimizer.param_groups, rates)):
+        for number, (group, raw) in enumerate(zip(self.groups.param_groups, rates)):
             set_group(group, "lr", float(raw * self.factor * self.ratios[number]))
             self._written.append(float(group["lr"]))
             if scheduled.cycled:
                 cycle(group, scheduled.settings(number))
+        self.groups.spread()
 
 
 def _name_of(wish: Any) -> str:

@@ -28,7 +28,10 @@ _DIRECT = (lr_scheduler.LambdaLR, lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR
 _MAX_TRIED = 20_000
 
 
-def stand_in(optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bool = True) -> Optimizer:
+def stand_in(
+    optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bool = True,
+    groups: Sequence[Mapping[str, Any]] | None = None,
+) -> Optimizer:  # fmt: skip
     """Return an optimizer like another, with parameter groups of its own.
 
     It shares everything else and is never stepped. What a scheduler does to it reaches nobody.
@@ -37,12 +40,13 @@ def stand_in(optimizer: Optimizer, rates: Sequence[Any] | None = None, clean: bo
     ----------
     rates : those of its groups; None: as they are.
     clean : leave out what an earlier scheduler wrote into the groups.
+    groups : those to have, where they are not the optimizer's.
     """
     made = object.__new__(type(optimizer))
     made.__dict__.update(optimizer.__dict__)
     made.param_groups = [
         {key: _copied(value) for key, value in group.items() if not clean or key not in _SCHEDULER_KEYS}
-        for group in optimizer.param_groups
+        for group in (optimizer.param_groups if groups is None else groups)
     ]
     for group, rate in zip(made.param_groups, rates or ()):
         group["lr"] = _copied(rate)
@@ -66,6 +70,7 @@ class ActiveSchedule:
     ----------
     optimizer : what is stood in for; its class and settings are those that a factory sees.
     rates : those of the groups where the schedule begins.
+    groups : its groups, where factors have split those of the optimizer.
 
     Attributes
     ----------
@@ -76,10 +81,11 @@ class ActiveSchedule:
     """
 
     def __init__(
-        self, plan: SchedulePlan, optimizer: Optimizer, rates: Sequence[Any], clean: bool = True
-    ) -> None:
+        self, plan: SchedulePlan, optimizer: Optimizer, rates: Sequence[Any], clean: bool = True,
+        groups: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:  # fmt: skip
         self.plan, self.began, self._home = plan, [_copied(rate) for rate in rates], optimizer
-        self._model = stand_in(optimizer, rates, clean)
+        self._model = stand_in(optimizer, rates, clean, groups)
         before = [dict(group) for group in self._model.param_groups]
         made = plan.build(self._model)
         if not is_scheduler(made):
@@ -90,7 +96,10 @@ class ActiveSchedule:
                 raise ValueError(OF_ANOTHER)
             # Made for the optimizer itself: it goes on from where it is, on the stand-in.
             made = copy.deepcopy(made, {id(owner): self._model})
-            for group, theirs in zip(self._model.param_groups, owner.param_groups):
+            theirs_all = owner.param_groups if groups is None or owner is not optimizer else groups
+            if len(getattr(made, "base_lrs", theirs_all)) != len(theirs_all):
+                raise ValueError(OF_ANOTHER)
+            for group, theirs in zip(self._model.param_groups, theirs_all):
                 group.update({key: _copied(value) for key, value in theirs.items() if key != "params"})
         self.scheduler = made
         self.start = [_copied(group["lr"]) for group in self._model.param_groups]
@@ -166,7 +175,8 @@ class ActiveSchedule:
         try:
             for _ in range(3):
                 _step(twin, *([0.0] if self.plan.unit == "evaluation" else []))
-            trials.append(groups)
+                # After each: a short cycle may be back where it began by the third.
+                trials.append([dict(group) for group in groups])
         except Exception as error:  # noqa: BLE001 - what the first steps raise is told when it is asked for
             if self.plan.max_advances is None or self.plan.max_advances > 3:
                 raise ValueError(f"its first steps failed: {quote_error(error).rstrip('.')}") from None

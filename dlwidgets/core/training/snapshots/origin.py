@@ -88,7 +88,7 @@ class Origin:
                 **{key: copy.deepcopy(value) for key, value in group.items() if key != "params"},
                 "params": tuple(names.get(id(parameter)) for parameter in group["params"]),
             }
-            for group in optimizer.param_groups
+            for group in loop.rate.groups.with_members()
         )
         rate, began = loop.rate, tuple(float(group.get("lr", 0.0)) for group in groups)
         if rate.plan is not None:

@@ -119,7 +119,7 @@ class OptimizerState:
 
     def state(self) -> dict[str, Any]:
         """Return the state, its tensors those in use."""
-        optimizer, groups = self._loop.optimizer, self._loop.optimizer.param_groups
+        optimizer, groups = self._loop.optimizer, self._loop.rate.groups.with_members()
         names = {id(parameter): name for name, parameter in self._parameters().items()}
         held = [list(group["params"]) for group in groups]
         kept = [optimizer.state.get(parameter) for group in held for parameter in group]
@@ -147,6 +147,7 @@ class OptimizerState:
             if lost:
                 raise ValueError(f"the optimizer moved {lost[0]!r}, which this model has not")
             held = [[own[name] for name in group] for group in state["names"]]
+        self._loop.rate.groups.merge()  # split anew by the control that did so
         self._loop.optimizer = optimizer = dereference(state["optimizer"]) or self._of_kind(state, held)
         if (rate := dereference(state["rate"])) is not None:
             self._loop.rate = rate
