@@ -15,7 +15,6 @@ class LearningRate(Control):
     default = 1e-3
     aliases = ("learning_rate", "rate")
     of_the_step = True
-    touches = ("lr_scale",)
     bounds = "positive"
     writer = MovementWriter
 
@@ -31,10 +30,11 @@ class LearningRate(Control):
         return self.loop.rate.base
 
     def follows(self) -> dict[str, Any]:
-        """Return the schedule in words, its rate, and the multiplier on it."""
+        """Return the schedule in words, its rate, the multiplier, the groups."""
         rate = self.loop.rate
         return {
             "schedule_in_words": rate.words, "scheduled_lr": rate.scheduled, "lr_multiplier": rate.multiplier,
+            "lr_groups": self.loop.rate_factors.in_force(rate.groups),
         }  # fmt: skip
 
     def put(self, value: float) -> str | None:

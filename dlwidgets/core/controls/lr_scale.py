@@ -42,6 +42,24 @@ class RateFactors:
             found |= {id(parts.tensors[number]): factor for number in numbers}
         return found
 
+    def in_force(self, groups: ScaledGroups) -> list[dict[str, Any]]:
+        """Return a dict for each group of the optimizer.
+
+        factor, lr : the factor, and the rate in force with it; None where the optimizer has none.
+        own : the number of the group that the optimizer was made with.
+        parameters, training : how many numbers it has, and how many of them train.
+        patterns : those of the choice with this factor; none where the rest of the model has it.
+        """
+        return [
+            {
+                "factor": factor, "lr": float(group["lr"]) if "lr" in group else None, "own": number,
+                "parameters": sum(map(numel_of, group["params"])),
+                "training": sum(numel_of(one) for one in group["params"] if one.requires_grad),
+                "patterns": [pattern for pattern, one in (self.choice or {}).items() if one == factor],
+            }
+            for group, (number, factor) in zip(groups.optimizer.param_groups, groups.places)
+        ]  # fmt: skip
+
     def settle(self, groups: ScaledGroups) -> None:
         """Split an optimizer's groups as the choice says."""
         if self.choice is not None or groups.is_split:
@@ -97,6 +115,7 @@ class LrScale(Control):
         "backbone_lr", "lr_factor",
     )  # fmt: skip
     bounds = "any"
+    touches = ("lr",)
     writer = MovementWriter
     rows = (
         PanelRow(
@@ -165,25 +184,6 @@ class LrScale(Control):
 
     def optimizer_changed(self) -> None:
         self.loop.rate_factors.settle(self.loop.rate.groups)
-
-    def follows(self) -> dict[str, Any]:
-        """Return a dict for each group of the optimizer, as "lr_groups".
-
-        factor, lr : the factor, and the rate in force with it; None where the optimizer has none.
-        own : the number of the group that the optimizer was made with.
-        parameters, training : how many numbers it has, and how many of them train.
-        patterns : those of the choice with this factor; none where the rest of the model has it.
-        """
-        rate, choice = self.loop.rate, self.now() or {}
-        return {"lr_groups": [
-            {
-                "factor": factor, "lr": float(group["lr"]) if "lr" in group else None, "own": number,
-                "parameters": sum(map(numel_of, group["params"])),
-                "training": sum(numel_of(one) for one in group["params"] if one.requires_grad),
-                "patterns": [pattern for pattern, one in choice.items() if one == factor],
-            }
-            for group, (number, factor) in zip(rate.optimizer.param_groups, rate.groups.places)
-        ]}  # fmt: skip
 
     def state(self) -> dict[str, Any]:
         return {"choice": None if self.now() is None else dict(self.now() or {})}

@@ -280,7 +280,7 @@ class OptimizerControl(Control):
     name = "optimizer"
     default = ("AdamW", {})
     aliases = ("optim", "opt")
-    touches = ("lr", "schedule", "lr_scale", "momentum", "betas", "weight_decay")
+    touches = ("lr", "schedule", "momentum", "betas", "weight_decay")
     writer = MovementWriter
     rows = (
         PanelRow(

@@ -376,7 +376,7 @@ class Trainable(Control):
         "requires_grad", "unfreeze", "unfrozen", "train_only", "trainable_layers", "trainable_parameters",
     )  # fmt: skip
     at_rest = True
-    touches = ("lr_scale",)
+    touches = ("lr",)
     loop_part = "freezing"
     writer = TrainableWriter
 
