@@ -9,7 +9,7 @@ from torch import nn
 
 from ..base.numbers import read_number
 from ..base.words import did_you_mean, pluralize
-from ..layers.depth import find_blocks
+from ..layers.depth import order_blocks
 from ..layers.walk import numel_of
 from .control import Control, Panel, PanelRow, parse_number
 from .optimizer_number import MovementWriter, read_non_negative
@@ -71,15 +71,15 @@ def decayed(model: nn.Module, decay: float) -> dict[str, float]:
 
     The factor of block l of L, counted from the input, is decay ** (L - l): 1 for the last one, which is the
     head. That is the layer-wise decay of ELECTRA (Clark et al., 2020) and BEiT (Bao et al., 2021), "layer_decay"
-    in timm; the blocks are those of `layers.depth.find_blocks`.
+    in timm; the blocks are those of `layers.depth.order_blocks`.
     """
-    blocks = find_blocks(model)
+    blocks = order_blocks(model)
     return {path: decay ** (len(blocks) - 1 - depth) for depth, block in enumerate(blocks) for path in block}
 
 
 def _decay_in(model: nn.Module, choice: Mapping[str, float] | None) -> float | None:
     """Return the decay that a choice was made of, or None."""
-    blocks = find_blocks(model) if choice else []
+    blocks = order_blocks(model) if choice else []
     decay = choice.get(blocks[-2][0]) if len(blocks) > 1 and choice else None
     return decay if decay is not None and dict(choice or {}) == decayed(model, decay) else None
 

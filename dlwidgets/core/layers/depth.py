@@ -12,7 +12,7 @@ from .walk import uncompiled
 _LISTS = (nn.Sequential, nn.ModuleList)
 
 
-def find_blocks(model: nn.Module) -> list[tuple[str, ...]]:
+def order_blocks(model: nn.Module) -> list[tuple[str, ...]]:
     """Return the paths of each block, as they are registered.
 
     A block is what a person would unfreeze at once: an entry of a Sequential or ModuleList, as a block of a

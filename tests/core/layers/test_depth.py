@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dlwidgets import teaching
-from dlwidgets.core.layers.depth import find_blocks
+from dlwidgets.core.layers.depth import order_blocks
 
 
 class Residual(nn.Module):
@@ -53,11 +53,11 @@ RESNET = [("conv1", "bn1"), ("layer1.0",), ("layer1.1",), ("layer2.0",), ("layer
     (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), [("0",), ("2",)]),
 ])  # fmt: skip
 def test_blocks_are_what_a_person_would_unfreeze_at_once(model, blocks):
-    assert find_blocks(model) == blocks
+    assert order_blocks(model) == blocks
 
 
 def test_the_blocks_of_a_model_hold_each_parameter_once():
     model = teaching.SmallCNN(3)
-    named = [name for block in find_blocks(model) for path in block for name, _ in model.named_parameters()
+    named = [name for block in order_blocks(model) for path in block for name, _ in model.named_parameters()
              if name == path or name.startswith(f"{path}.")]  # fmt: skip
     assert sorted(named) == sorted(dict(model.named_parameters()))
