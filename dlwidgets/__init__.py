@@ -14,6 +14,7 @@ _HOMES = {
     "summary": "core.layers.summary",
     "Summary": "core.layers.summary",
     "with_head": "core.layers.head",
+    "load_weights": "core.layers.load_weights",
     "activations": "core.activations.activations",
     "Scores": "core.scoring.scores",
     "Detections": "core.scoring.detections",
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from . import teaching
     from .core.activations.activations import activations
     from .core.layers.head import with_head
+    from .core.layers.load_weights import load_weights
     from .core.layers.summary import Summary, summary
     from .core.scoring.detections import Detections
     from .core.scoring.scores import Scores

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from .core.controls.schedule.rate import RateForecast
+    from .core.layers.load_weights import WeightsReport
     from .core.layers.split import Split
     from .core.layers.summary import Summary
     from .core.scoring.past_scores import PastScores
@@ -788,6 +789,18 @@ class Session(HasTraits):
         wanted = loop.best_weights if best else lambda: loop.weights(averaged)
         path = _read_path("save", path)
         return save_weights(self._run.result(wanted), path)
+
+    def load_weights(self, weights: Any, *, strict: bool = False, entry: str | None = None) -> WeightsReport:
+        """Load weights into the model, between two steps; report each.
+
+        What and how is as of `dlw.load_weights`. Before the first step the run begins with them. After it the optimizer
+        keeps what it has, and there is no way back to before, nor a script: neither has the file.
+
+        Raises
+        ------
+        TypeError, ValueError : in a sentence, why nothing was loaded.
+        """
+        return self._run.result(lambda: self._run.load_weights(weights, strict, entry))
 
     def layers(self) -> Summary:
         """Return the model's layers as a table, for one training sample."""

@@ -23,9 +23,11 @@ from ..base.machine import in_notebook
 from ..base.random_state import TURN, RandomStates
 from ..base.slices import SlicedWork
 from ..base.state import Stateful
+from ..base.training_models import note_training
 from ..base.words import describe_error
 from ..controls.steering import ModelShape, Steering, names_of
 from ..data.session_data import SessionData
+from ..layers.load_weights import WeightsReport, plan_weights
 from ..scoring.evaluation import Evaluation, NotFiniteOutput
 from .evaluations import Evaluations
 from .loop import Diverged, Loop, NotFinite
@@ -179,6 +181,7 @@ class Run:
         self._end_moved = self._end_news = False
         # An interpreter that ends while another thread is inside of torch crashes the process.
         _runs.add(self)
+        note_training(self, loop.model)
 
     def _goal(self) -> int:
         """Return the epochs at the end of this or the next run."""
@@ -698,6 +701,29 @@ class Run:
                 self._publish()
                 self._follow_model()
 
+    def load_weights(self, weights: Any, strict: bool, entry: str | None) -> WeightsReport:
+        """Load weights between two steps: see `Session.load_weights`."""
+        loop, timeline = self.loop, self.timeline
+        if loop.normalisation.state()["split"]:
+            raise ValueError("Weights are split by weight_norm: set session.normalise = None first.")
+        report = plan_weights(loop.model, weights, strict, entry).carry_out()
+        loop.refresh()
+        loop.average.restart(loop.parameters)
+        said = str(report).partition("\n")[0]
+        if loop.steps:
+            said += f" {self._lose_past(f'Weights were loaded after step {loop.steps:,}')}."
+        elif len(timeline.ring):
+            timeline.start_over(timeline.line)
+        self.note(said)
+        self._publish()
+        return report
+
+    def _lose_past(self, why: str) -> str:
+        """Take notice of what neither a snapshot nor a script knows of."""
+        self.origin, self.lost = None, f"{why}: no script can repeat that."
+        self.timeline.start_over(self.timeline.line)
+        return "There is no way back to before it"
+
     def _follow_model(self) -> None:
         """Train what a person put into the model; say so."""
         try:
@@ -707,10 +733,7 @@ class Run:
             return
         where = f"The model was changed by hand after step {self.loop.steps:,}"
         if said and self.loop.steps:
-            # Neither a snapshot nor a script knows of a layer that came by hand.
-            self.origin, self.lost = None, f"{where}: no script can repeat that."
-            self.timeline.start_over(self.timeline.line)
-            said += "; there is no way back to before it"
+            said += f". {self._lose_past(where)}"
         for note in (said and f"{where}: {said}.", frozen):
             if note:
                 self.note(note)
