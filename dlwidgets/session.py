@@ -142,7 +142,12 @@ class Session(HasTraits):
         (after a softmax) or "bce_of_probabilities" (after a sigmoid: `nn.BCELoss`); None: inferred. Another one is set
         while it trains as `session.loss_function`: it trains and is evaluated from the next step on, and None is
         the first again. (`session.loss` is the loss of the last step.)
-    task : "multilabel", "multiclass", "binary" or "regression"; None: inferred from the targets.
+    task : "multilabel", "multiclass", "binary", "regression" or "detection"; None: inferred from the targets. A
+        detection has batches (images, targets), in torchvision's convention: targets a list with a dict for each image,
+        "boxes" (n x 4: x1 y1 x2 y2 in pixels) and "labels" (n numbers of classes); in train mode
+        `model(images, targets)` returns a dict of losses, in eval mode `model(images)` a dict of "boxes", "labels" and
+        "scores" for each. Its losses are evaluated with all that holds layers in train mode, and the layers themselves
+        in eval mode: BatchNorm learns nothing, nothing is dropped out.
     optimizer : a name of torch.optim, a class, either with options as ("sgd", {"momentum": 0.9}), a factory
         `parameters -> optimizer`, or an optimizer. Set while it trains, the new one begins with empty state,
         at the rate in force unless it names another.
@@ -169,8 +174,11 @@ class Session(HasTraits):
     groups : what samples belong to, as their patients: the column that says it, which then is no input, or the
         group of each sample of `train` where `valid` is a share, else of `valid`. Such a share holds out whole
         groups, and the session's scores have them: see `Scores`.
-    training_step : `(model, batch) -> loss or dict of losses`, which are summed, for models that none of the
-        tasks fits; the session does the rest.
+    training_step : `(model, batch) -> loss`, for models that none of the tasks fits; the session does the rest. It may
+        return one number; a dict or tuple of numbers, which are summed, each a curve of its own; or what has a "loss"
+        (`.loss`, `{"loss": ...}`, `(loss, {...})`): that is the loss, and other numbers are shown only. So may the
+        forward of a model that takes the targets beside the inputs, as those of Hugging Face do (`labels`), for which
+        no step is needed.
     evaluate_every : "epoch", a number of steps, a time as "30 s" or "2 min" (of taking steps: pauses and
         evaluations do not count), or None for never.
     evaluate_samples : how many validation samples to evaluate: always the same, drawn at random with `seed`
@@ -205,6 +213,8 @@ class Session(HasTraits):
         more axes, or {pattern: rule}: see `core.controls.normalise.WeightNormalisation`.
     dropout : a rate for all dropout layers, or {pattern: rate}; None: as the model was made.
     label_smoothing : that of the training loss, where it has one; evaluations keep the loss as given.
+    loss_weights : `{"box": 0.05}`, what named losses count in the sum that training minimises, where the step or the
+        model returns several; of others 1. The history and the evaluations show each without its weight.
     ema : decay, as 0.999, of an average of the weights that `evaluate` and `predict` then use.
     precision : "full", "bf16" (CPU, CUDA) or "fp16" (CUDA) for the forward pass of training.
     early_stopping : patience, (metric, patience), (metric, patience, min_delta), or a dict of these with
@@ -232,8 +242,8 @@ class Session(HasTraits):
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
     clip, weight_decay, threads, trainable, lr_scale, epochs, evaluate_every, evaluate_samples, paused,
     thresholds, iou_threshold, accumulate, input_scaling, reinitialise, normalise, dropout, loss_function,
-    label_smoothing, ema, precision, early_stopping, on_divergence, selected_layer, selected_sample, selected_step`.
-    The loop reads them between two steps.
+    loss_weights, label_smoothing, ema, precision, early_stopping, on_divergence, selected_layer, selected_sample,
+    selected_step`. The loop reads them between two steps.
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
     past_scores, evaluation, layer_stats, proof, findings, error, traceback, notes, line, branches, snapshots, trials,
@@ -268,6 +278,7 @@ class Session(HasTraits):
     dropout = _Wish(None, help="dropout rates asked for: pattern -> rate; None: as the model was")
     loss_function = _Wish(None, help="loss asked for, as `loss=` takes it; None: that of the beginning")
     label_smoothing = _Wish(None, help="label smoothing asked for; None: the loss's own")
+    loss_weights = _Wish(None, help="weights of named losses asked for, as {'box': 0.05}; None: 1 each")
     ema = _Wish(None, help="decay of the averaged weights asked for, or None")
     precision = _Wish("full", help='"full", "bf16" or "fp16"')
     early_stopping = _Wish(None, help="(metric, patience, min_delta, restore), or None")
@@ -344,6 +355,7 @@ class Session(HasTraits):
         normalise: Any = None,
         dropout: Any = None,
         label_smoothing: float | None = None,
+        loss_weights: Mapping[str, float] | None = None,
         ema: float | None = None,
         precision: str = "full",
         early_stopping: Any = None,
@@ -374,7 +386,7 @@ class Session(HasTraits):
             "optimizer": optimizer, "lr": lr, "schedule": schedule, "batch_size": batch_size, "clip": clip,
             "weight_decay": weight_decay, "threads": threads, "trainable": trainable, "ema": ema,
             "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "precision": precision,
-            "label_smoothing": label_smoothing, "early_stopping": early_stopping,
+            "label_smoothing": label_smoothing, "loss_weights": loss_weights, "early_stopping": early_stopping,
             "input_scaling": input_scaling, "lr_scale": lr_scale, **more,
         }  # fmt: skip
         self._run, notes = assemble(

@@ -24,6 +24,7 @@ from .iou_threshold import IouThreshold
 from .label_smoothing import LabelSmoothing
 from .learning_rate import LearningRate
 from .loss_function import LossFunction
+from .loss_weights import LossWeights
 from .lr_scale import LrScale
 from .momentum import Momentum
 from .normalise import Normalise
@@ -40,7 +41,7 @@ from .weight_decay import WeightDecay
 #: All controls, in the order in which their state is put back and their rows are shown.
 CONTROLS: list[type[Control]] = [
     OptimizerControl, LearningRate, ScheduleControl, LrScale, Momentum, Betas, WeightDecay, BatchSize, Clipping,
-    Trainable, Reinitialise, Dropout, LossFunction, LabelSmoothing, Normalise, Epochs, EvaluateEvery,
+    Trainable, Reinitialise, Dropout, LossFunction, LossWeights, LabelSmoothing, Normalise, Epochs, EvaluateEvery,
     EvaluateSamples, Accumulate, InputScalingControl, Ema, Precision, EarlyStopping, Threads, Thresholds,
     IouThreshold, OnDivergence,
 ]  # fmt: skip

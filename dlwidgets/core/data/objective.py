@@ -41,11 +41,12 @@ class Objective:
         self.tried = tried
         #: The loss of training in the task's stead, where one is wished for.
         self.smoothing = SmoothedLoss(task, self.given)
-        #: The weight of each named loss that has another than 1, and the names that a step has returned.
+        #: The weight of each named loss that has another than 1; the names that were met, and what stands for them in
+        #: what is returned.
         self.weights: dict[str, float] = {}
-        self.names: tuple[str, ...] = ()
+        self.names: dict[str, Any] = {} if task.own is None else dict(task.own.names)
         #: What gives the loss of what it returns: see `form_of`.
-        self.form = "" if task.own is None else task.own.returns
+        self.form = None if task.own is None else task.own.returns
 
     @property
     def given(self) -> bool:
@@ -109,7 +110,8 @@ class Objective:
                 returned = self._returned(batch)
                 self.form = form_of(returned)
                 found = gather_losses(returned, self.weights, self.form)
-                self.names = tuple(found.parts)
+                if found.names.keys() - self.names.keys():
+                    self.names = {**self.names, **found.names}
                 return found.total, found.columns()
             if self.task.name == "multiclass" and not self.met_unknown and self.device.type == "cpu":
                 targets = unpack_batch(batch, self.target)[1]
@@ -167,8 +169,10 @@ class Objective:
         copied = tree_map(torch.clone, batch) if in_training else batch
         with loss_mode(self.model) if in_training else nullcontext():
             if self.given:
-                with calls:
+                # Under gradients it shows what of a tuple is the loss.
+                with calls, torch.enable_grad() if self.form is None else nullcontext():
                     returned = self._returned(copied)
+                    self.form = form_of(returned) if self.form is None else self.form
                 output, targets = None, None
                 if own is not None:
                     output, targets = find_logits(returned), unpack_batch(batch, self.target)[1]
@@ -177,7 +181,9 @@ class Objective:
         if detects:
             inputs, targets = unpack_batch(batch, self.target)
             output = call_model(self.model, inputs)
-        return gather_losses(returned, None, self.form), output, targets
+        found = gather_losses(returned, None, self.form)
+        self.names = self.names or dict(found.names)
+        return found, output, targets
 
     def _noting(self, calls: LossCalls) -> Callable[[Any, Any], Any]:
         """Return the task's loss, whose calls are noted."""

@@ -31,11 +31,13 @@ class Losses:
     ----------
     total : the loss to be minimised, a scalar tensor.
     parts : name -> what it is the sum of, without weights; none where one number was returned.
+    names : name -> by what it stands in what was returned.
     beside : name -> numbers that were returned along with the loss, to be shown only.
     """
 
     total: torch.Tensor
     parts: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, Any] = field(default_factory=dict)
 
     def columns(self) -> dict[str, float]:
@@ -44,7 +46,7 @@ class Losses:
         return {name: float(torch.as_tensor(value).detach()) for name, value in found.items()}
 
 
-def gather_losses(returned: Any, weights: Mapping[str, float] | None = None, form: str = "") -> Losses:
+def gather_losses(returned: Any, weights: Mapping[str, float] | None = None, form: str | None = None) -> Losses:
     """Read what a step or a model returned.
 
     * one number: the loss;
@@ -55,7 +57,7 @@ def gather_losses(returned: Any, weights: Mapping[str, float] | None = None, for
 
     Raises TypeError: it is nothing of this kind.
     """
-    whole, parts, beside = returned, dict[str, Any](), dict[str, Any]()
+    whole, given, beside = returned, list[tuple[Any, Any, Any]](), dict[str, Any]()
     if isinstance(returned, torch.Tensor):
         pass
     elif (own := _own_loss(returned)) is not None:
@@ -63,13 +65,14 @@ def gather_losses(returned: Any, weights: Mapping[str, float] | None = None, for
     elif isinstance(returned, Mapping):
         if not returned:
             raise TypeError("The step returned an empty dict: losses by name are wanted.")
-        parts = {_short(name): value for name, value in returned.items()}
+        given = [(name, name, value) for name, value in returned.items()]
     elif isinstance(returned, (tuple, list)) and returned:
         if form == "[0]" or not all(map(_is_number, returned)):
             whole, beside = returned[0], _beside(returned[1]) if len(returned) > 1 else {}
         else:
-            names = getattr(returned, "_fields", None) or map(str, range(1, len(returned) + 1))
-            parts = {_short(name): value for name, value in zip(names, returned)}
+            fields = getattr(returned, "_fields", None) or range(1, len(returned) + 1)
+            given = [(name, place, value) for place, (name, value) in enumerate(zip(fields, returned))]
+    parts = {shorten_name(name): value for name, _, value in given}
     if parts:
         weighed = weights or {}
         whole = sum(value * weighed[name] if name in weighed else value for name, value in parts.items())
@@ -77,7 +80,8 @@ def gather_losses(returned: Any, weights: Mapping[str, float] | None = None, for
         given = isinstance(whole, torch.Tensor)
         what = f"a tensor of shape {tuple(whole.shape)}" if given else f"of type {type(whole).__name__}"
         raise TypeError(f"The loss is {what}: one number (a scalar tensor) is wanted, such as its mean.")
-    return Losses(whole.reshape(()) if whole.ndim else whole, parts, beside)
+    names = {shorten_name(name): place for name, place, _ in given}
+    return Losses(whole.reshape(()) if whole.ndim else whole, parts, names, beside)
 
 
 def _own_loss(returned: Any) -> Any:
@@ -92,7 +96,7 @@ def _beside(returned: Any) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         return {}
     found = {str(name): value for name, value in given.items() if name != "loss" and _is_number(value)}
-    return {f"loss_{_short(name)}" if _is_loss(name, value) else name: value for name, value in found.items()}
+    return {f"loss_{shorten_name(name)}" if _is_loss(name, value) else name: value for name, value in found.items()}
 
 
 def _is_loss(name: str, value: Any) -> bool:
@@ -108,7 +112,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) or (isinstance(value, torch.Tensor) and value.numel() == 1)
 
 
-def _short(name: Any) -> str:
+def shorten_name(name: Any) -> str:
     """Return the name of a loss without the word at its beginning."""
     return str(name).removeprefix("loss_") or "loss"
 
@@ -140,6 +144,7 @@ class OwnLoss:
     in_training : whether the loss is to be had in train mode alone, as that of torchvision's detectors.
     next_token : whether the loss is that of the next token, of which e to its power is the perplexity.
     single : whether the inputs are one argument, whatever they are, as images in a list.
+    names : of the losses, as `Losses.names`.
     returns : what gives the loss of what is returned: see `form_of`.
     """
 
@@ -149,6 +154,7 @@ class OwnLoss:
     single: bool = False
     next_token: bool = False
     returns: str = ""
+    names: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, model: nn.Module, inputs: Any, targets: Any) -> Any:
         """Return what the model does for inputs with targets."""

@@ -15,7 +15,7 @@ from ..base.trees import call_model, slice_rows, tree_map
 from ..base.words import quote_error
 from .batches import Batches, IndexedBatches
 from .detection import DetectionSamples, check_batch, check_labels, holds_detections, is_target_list
-from .own_loss import OwnLoss, find_call, find_logits, form_of, looks_like_loss, loss_mode
+from .own_loss import OwnLoss, find_call, find_logits, form_of, gather_losses, looks_like_loss, loss_mode
 from .task import Task, unpack_batch
 
 #: Samples on which it is tried.
@@ -141,18 +141,21 @@ class OwnLossTrial:
         for in_training in (False, True):
             tried = replace(call, single=single, in_training=in_training)
 
-            def work(tried: OwnLoss = tried) -> str | None:
+            def work(tried: OwnLoss = tried) -> OwnLoss | None:
                 with torch.enable_grad(), loss_mode(self.model) if tried.in_training else nullcontext():
                     returned = tried(self.model, *map(self._there, (inputs, targets)))
-                return form_of(returned) if looks_like_loss(returned) else None
+                if not looks_like_loss(returned):
+                    return None
+                form = form_of(returned)
+                return replace(tried, returns=form, names=dict(gather_losses(returned, None, form).names))
 
             try:
-                form = self._run(work)
+                found = self._run(work)
             except Exception as error:  # noqa: BLE001 - whatever it raises is told
                 why = f" ({type(error).__name__}: {quote_error(error).rstrip('.')})"
                 continue
-            if form is not None:
-                return replace(tried, returns=form), ""
+            if found is not None:
+                return found, ""
         return None, why
 
     def _run(self, work: Callable[[], Any]) -> Any:

@@ -123,6 +123,11 @@ class Draft:
         """How many steps were taken."""
         return self.loop.steps
 
+    @property
+    def weighs(self) -> bool:
+        """Whether a named loss ever had another weight than 1."""
+        return any(weight != 1 for each in self.ever("loss_weights") for weight in (each or {}).values())
+
     def changed(self, *names: str, after: int = -1) -> list[Entry]:
         """Return the changes of some controls after more than `after` steps."""
         return [entry for entry in self.changes if entry.name in names and entry.step > after]

@@ -118,19 +118,24 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
     sources.bring_object, sources.first_value = beside.bring, beside.first_value
     if objective.custom is not None:
         name = _name_function(draft, objective.custom, "step", beside)
-        return beside.lines, *_write_given(f"{name}(model, {{batch}})", objective.form)
+        return beside.lines, *_write_given(draft, f"{name}(model, {{batch}})")
     if (own := objective.task.own) is not None:
         targets = f"{own.key}={{targets}}" if own.by_name else "{targets}"
-        return beside.lines, *_write_given(f"model({{inputs}}, {targets})", objective.form)
+        return beside.lines, *_write_given(draft, f"model({{inputs}}, {targets})")
     draft.losses = LossLines(draft, beside)
     before, name = draft.losses.first
     return [*beside.lines, *before], f"loss = {name}(model({{inputs}}), {{targets}})", []
 
 
-def _write_given(call: str, form: str) -> tuple[str, list[str]]:
+def _write_given(draft: Draft, call: str) -> tuple[str, list[str]]:
     """Return the lines of a loss that a call gives."""
+    form = draft.loop.objective.form
     if form not in (".values()", "[:]"):
         return f"loss = {call}{form}", []
+    if draft.weighs:
+        items = "losses.items()" if form == ".values()" else "enumerate(losses)"
+        weighed = f"loss = sum(value * loss_weights.get(name, 1.0) for name, value in {items})"
+        return f"losses = {call}", [weighed]
     return f"losses = {call}", [f"loss = sum(losses{form.removesuffix('[:]')})"]
 
 

@@ -164,6 +164,8 @@ class Run:
         self.attendant = Attendant()
         self.closed = False
         self._crowd = CpuContention()
+        #: The names of the losses that were told.
+        self._losses = loop.objective.names
         self._device = loop.objective.device
         self._streams = RandomStates.from_seed(seed, self._device)
         self._asked: dict[str, str] = {}
@@ -901,12 +903,16 @@ class Run:
             return
         loop, timeline = self.loop, self.timeline
         self._pulsed = time.perf_counter()
+        moved: list[str] | None = []
+        if loop.objective.names is not self._losses:
+            self._losses, moved = loop.objective.names, ["loss_weights"]
         if loop.rate.plan is not None:
             # The rate moves by itself.
-            moved = None if "status" in first else ["lr", *loop.rate.cycled]
-            first = {"applied": self.steering.applied(moved), **first}
+            moved = None if "status" in first else [*moved, "lr", *loop.rate.cycled]
             if loop.rate.failure:
                 self.note(loop.rate.failure)
+        if moved != []:
+            first = {"applied": self.steering.applied(moved), **first}
         order = {"paused": self.orders.paused, "trials": ()} if "status" in first else {}
         self.tell(
             **order, steps=loop.steps, epoch=loop.epoch, loss=loop.loss, layer_stats=loop.layer_stats,

@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from dlwidgets.core.data.detection import collate_detection
 from dlwidgets.core.scoring.detections import Detections
 from dlwidgets.session import Session
-from tests.core.export.script_runs import Runs, check_weights
 from tests.core.data.detectors import ToyDetector, pictures
+from tests.core.export.script_runs import Runs, check_weights
 
 CLASSES = ("red", "green", "blue")
 RUNS = Runs()
