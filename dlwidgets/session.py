@@ -197,6 +197,11 @@ class Session(HasTraits):
         of the block behind it, and the head has all of it (ELECTRA, BEiT, timm). The groups of the optimizer are
         split by it, with all that it keeps of each parameter; the rates of a schedule and of own groups are
         multiplied, and `applied["lr_groups"]` has what is in force.
+    unfreeze_at : a timetable, as `{"backbone.layer4": 200, "backbone": "3 epochs"}`: what it names, as in `trainable`,
+        is frozen from when this is asked for, and trains once so many steps were taken, or epochs completed, since
+        the session began ("epoch 3" is the beginning of the third); what is over by then trains at once. Or
+        ("gradual", "1 epoch"): the head trains, and each epoch from now on one more block before it (ULMFiT). The
+        ledger has each such change of `trainable`, by "timetable"; `applied["timetable"]` says what is to come.
     reinitialise : layers whose parameters are drawn anew, as `reset_parameters()` does, statistics of BatchNorm
         reset, and what the optimizer and `ema` kept of them begun anew: a path as "classifier", with all below it,
         or several as a list; with ("classifier", "kaiming"), "xavier" or "orthogonal" the weights of two or more
@@ -240,7 +245,7 @@ class Session(HasTraits):
     Notes
     -----
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
-    clip, weight_decay, threads, trainable, lr_scale, epochs, evaluate_every, evaluate_samples, paused,
+    clip, weight_decay, threads, trainable, lr_scale, unfreeze_at, epochs, evaluate_every, evaluate_samples, paused,
     thresholds, iou_threshold, accumulate, input_scaling, reinitialise, normalise, dropout, loss_function,
     loss_weights, label_smoothing, ema, precision, early_stopping, on_divergence, selected_layer, selected_sample,
     selected_step`. The loop reads them between two steps.
@@ -274,6 +279,7 @@ class Session(HasTraits):
     weight_decay = _Wish(None, help="weight decay asked for; None: the optimizer's own")
     accumulate = _Wish(1, help="batches a step asked for, whose gradients are accumulated")
     normalise = _Wish(None, help="weight normalisation asked for: pattern -> rule, or None")
+    unfreeze_at = _Wish(None, help="timetable asked for: pattern -> when it begins to train, or None")
     lr_scale = _Wish(None, help="factors on the rate asked for: pattern -> factor; None: the same rate for all")
     dropout = _Wish(None, help="dropout rates asked for: pattern -> rate; None: as the model was")
     loss_function = _Wish(None, help="loss asked for, as `loss=` takes it; None: that of the beginning")
@@ -349,6 +355,7 @@ class Session(HasTraits):
         threads: int | None = None,
         trainable: Any = None,
         lr_scale: Any = None,
+        unfreeze_at: Any = None,
         reinitialise: Any = None,
         input_scaling: Any = None,
         accumulate: int = 1,
@@ -387,7 +394,7 @@ class Session(HasTraits):
             "weight_decay": weight_decay, "threads": threads, "trainable": trainable, "ema": ema,
             "accumulate": accumulate, "normalise": normalise, "dropout": dropout, "precision": precision,
             "label_smoothing": label_smoothing, "loss_weights": loss_weights, "early_stopping": early_stopping,
-            "input_scaling": input_scaling, "lr_scale": lr_scale, **more,
+            "input_scaling": input_scaling, "lr_scale": lr_scale, "unfreeze_at": unfreeze_at, **more,
         }  # fmt: skip
         self._run, notes = assemble(
             model, train, valid, loss=loss, task=task, classes=classes, target=target, groups=groups,

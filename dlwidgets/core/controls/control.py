@@ -31,6 +31,7 @@ class Control:
     loop_part : the part of the loop whose state is the control's; "" where it keeps one itself, or none.
     shapes_model : whether its state is put back before the optimizer's and the weights'.
     changes_length : whether the run has another number of steps by it.
+    acts_as : who the wishes for other controls are by that it brings, in the ledger; "" where it brings none.
     touches : the other controls whose value, or what follows from it, may be another once it is put in force.
     bounds : what a panel can limit: "any" number, "positive" ones alone; None: it holds no number.
     rows : what the training panel shows of it beside its three main controls.
@@ -46,6 +47,7 @@ class Control:
     loop_part: ClassVar[str] = ""
     shapes_model: ClassVar[bool] = False
     changes_length: ClassVar[bool] = False
+    acts_as: ClassVar[str] = ""
     touches: ClassVar[tuple[str, ...]] = ()
     bounds: ClassVar[str | None] = None
     rows: ClassVar[tuple[PanelRow, ...]] = ()
@@ -91,6 +93,17 @@ class Control:
         ValueError : why it cannot be, in a clause; all is as before.
         """
         raise NotImplementedError
+
+    def follow_up(self) -> dict[str, Any]:
+        """Return the wishes for others that it brings, once put in force."""
+        return {}
+
+    def due(self) -> dict[str, Any]:
+        """Return the wishes for others whose time is now, once a place."""
+        return {}
+
+    def pass_over(self) -> None:
+        """Leave out what is due here: it was dealt with already."""
 
     def redo(self, entry: Entry) -> None:
         """Put once more in force what an entry of the ledger says."""

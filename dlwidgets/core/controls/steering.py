@@ -36,14 +36,15 @@ from .schedule.rate import ScheduleControl
 from .threads import Threads
 from .thresholds import Thresholds
 from .trainable import Trainable
+from .unfreeze_at import UnfreezeAt
 from .weight_decay import WeightDecay
 
 #: All controls, in the order in which their state is put back and their rows are shown.
 CONTROLS: list[type[Control]] = [
     OptimizerControl, LearningRate, ScheduleControl, LrScale, Momentum, Betas, WeightDecay, BatchSize, Clipping,
-    Trainable, Reinitialise, Dropout, LossFunction, LossWeights, LabelSmoothing, Normalise, Epochs, EvaluateEvery,
-    EvaluateSamples, Accumulate, InputScalingControl, Ema, Precision, EarlyStopping, Threads, Thresholds,
-    IouThreshold, OnDivergence,
+    Trainable, UnfreezeAt, Reinitialise, Dropout, LossFunction, LossWeights, LabelSmoothing, Normalise, Epochs,
+    EvaluateEvery, EvaluateSamples, Accumulate, InputScalingControl, Ema, Precision, EarlyStopping, Threads,
+    Thresholds, IouThreshold, OnDivergence,
 ]  # fmt: skip
 
 
@@ -78,6 +79,7 @@ class Steering:
         self.rejected: dict[str, str] = {}
         self.adopted, self._applied = dict[str, Any](), dict[str, Any]()
         self.controls: dict[str, Control] = {kind.name: kind(self) for kind in kinds or CONTROLS}
+        self._bringing = [control for control in self.controls.values() if control.acts_as]
 
     def __getitem__(self, name: str) -> Control:
         return self.controls[name]
@@ -147,13 +149,31 @@ class Steering:
             self.ledger.add(Entry(self.loop.steps, name, value, after, by, note, rejected))
         if stretch and after != before and control.changes_length and self.loop.steps:
             self.stretch_schedule()
+        for other, wish in ({} if rejected else control.follow_up()).items():
+            self.put(other, wish, control.acts_as)
+            self.adopted[other] = self.controls[other].wish()
+
+    def due(self) -> dict[str, tuple[Any, str]]:
+        """Return the wishes that controls bring right now, and who asks."""
+        return {
+            name: (wish, control.acts_as) for control in self._bringing for name, wish in control.due().items()
+        }  # fmt: skip
+
+    def dealt_with(self, by: str) -> None:
+        """Take notice that what was due here was put in force, or undone."""
+        for control in self._bringing:
+            if control.acts_as == by:
+                control.pass_over()
 
     def begin(self, name: str, value: Any) -> str:
         """Put an initial wish in force, or raise; write no entry."""
         control = self.controls[name]
         wanted = control.read(value)
         try:
-            return control.put(wanted) or ""
+            said = control.put(wanted) or ""
+            for other, wish in control.follow_up().items():
+                self.controls[other].put(wish)
+            return said
         except ValueError as why:
             raise ValueError(f"{name}={value!r}: {str(why).rstrip('.')}.") from None
 
@@ -165,6 +185,7 @@ class Steering:
         else:
             with contextlib.suppress(ValueError):
                 self.controls[entry.name].redo(entry)
+        self.dealt_with(entry.by)
         # Where the run is then, its wishes are told as a whole.
         self.adopted = {}
 

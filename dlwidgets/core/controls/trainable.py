@@ -115,6 +115,12 @@ class Freezing:
             raise ValueError(f"freeze_to({layer!r}): nothing up to there has parameters that could train.")
         return self.extend(self.extend(None, ["*"], True, optimizer), before, False, optimizer)
 
+    def check(self, choice: TrainablePatterns | None, optimizer: Optimizer) -> None:
+        """Raise ValueError, in a clause, where a choice cannot be."""
+        with self._lock:
+            parts = FreezableParts(self.model)
+            _FreezingPlan(parts, parts.train_flags(choice), self._originals, optimizer)
+
     def put(self, choice: TrainablePatterns | None, optimizer: Optimizer) -> str:
         """Put a choice in force, as `Control.put`; return what changed."""
         with self._lock:
@@ -376,7 +382,7 @@ class Trainable(Control):
         "requires_grad", "unfreeze", "unfrozen", "train_only", "trainable_layers", "trainable_parameters",
     )  # fmt: skip
     at_rest = True
-    touches = ("lr",)
+    touches = ("lr", "unfreeze_at")
     loop_part = "freezing"
     writer = TrainableWriter
 

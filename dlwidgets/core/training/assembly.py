@@ -116,7 +116,9 @@ def assemble(
     _, because = machine.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     machine.release_thread_pool()
-    return run, _describe_choices(opened, loop, because, begun.get("accumulate", ""))
+    notes = _describe_choices(opened, loop, because, begun.get("accumulate", ""))
+    late = begun.get("unfreeze_at")
+    return run, (*notes, f"unfreeze_at: {late}.") if late else notes
 
 
 def _refuse_strangers(optimizer: Optimizer, model: nn.Module, beside: Companions) -> None:

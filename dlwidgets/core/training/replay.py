@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..base.ledger import Entry
 from ..base.literals import format_literal
+from ..controls.unfreeze_at import TIMETABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,6 +83,7 @@ def replay_change(run: Run, entry: Entry) -> None:
     if entry.name != "schedule":
         # Whether the schedule was stretched by it stands in the ledger as well.
         steering.put(entry.name, entry.asked, entry.by, stretch=False)
+        steering.dealt_with(entry.by)
     else:
         # As it was settled then, whatever the length of this run.
         steering.redo(entry)
@@ -111,7 +113,7 @@ def _entry(
             asked = read(name, asked)
         except (ValueError, TypeError) as why:
             raise ValueError(f"Row {number} of the ledger cannot be replayed: {why}") from None
-    by = "run" if row.get("by") == "run" else "replay"
+    by = row["by"] if row.get("by") in ("run", TIMETABLE) else "replay"
     note = row.get("note")
     return Entry(step, name, asked, applied, by, note if isinstance(note, str) else "")
 

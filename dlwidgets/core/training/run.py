@@ -567,6 +567,7 @@ class Run:
 
     def take_step(self) -> None:
         """Take a step, and evaluate where that is due; between runs."""
+        self._put_due()
         if self.evaluations.due(self.loop.step()):
             self._evaluate_due()
 
@@ -674,6 +675,7 @@ class Run:
                         self.tell(applied=self.steering.applied(["schedule"]))
                 while self.pending and self.pending[0].step <= loop.steps and orders.going:
                     replay_change(self, self.pending.pop(0))
+                self._put_due()
                 if self.evaluations.owed:
                     self._standing = TrainingContext(loop.model)
                     with contextlib.suppress(_GivenUp):
@@ -842,6 +844,13 @@ class Run:
         if adopted:
             self.tell(wishes=adopted)
         self.tell(applied=self.steering.applied(order), rejected=dict(self.steering.rejected))
+
+    def _put_due(self) -> None:
+        """Put in force what a control brings right now."""
+        if due := self.steering.due():
+            wishes = {name: wish for name, (wish, _) in due.items()}
+            self.put(wishes, {name: by for name, (_, by) in due.items()})
+            self.tell(wishes={name: wish for name, wish in wishes.items() if not self.waits(name)})
 
     def put_entries(self, work: Callable[[], Any]) -> None:
         """Do `work()`, and note its ledger entries in the timeline."""

@@ -59,6 +59,14 @@ def factors_and_what_joins():
     return made.fit(1)
 
 
+@RUNS.add
+def a_timetable_and_factors():
+    made = session(lr=0.01, optimizer="adam", lr_scale={"0": 0.3, "1": 0.5}, unfreeze_at={"1": 3})
+    made.fit(1)
+    made.unfreeze_at = ("gradual", 2)
+    return made.fit(1)
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_a_script_with_factors_gives_the_same_weights(done, name):
     check_weights(done, name)

@@ -13,6 +13,7 @@ from ...base.ledger import Entry
 from ...base.machine import snapshot_budget
 from ...base.state import StateCopier, Stateful, state_arrays
 from ...base.time_budget import TimeBudget
+from ...controls.unfreeze_at import TIMETABLE
 from .snapshot import Ring, Snapshot
 
 if TYPE_CHECKING:
@@ -354,10 +355,15 @@ class Timeline:
         if last.by == "run" and len(changes) > 1 and changes[-2].name in ("batch_size", "accumulate"):
             if changes[-2].step == last.step:
                 last, count = changes[-2], 2  # the schedule was stretched by it
+        if last.by == TIMETABLE and len(changes) > 1 and changes[-2].name == "unfreeze_at":
+            if changes[-2].step == last.step:
+                last, count = changes[-2], 2  # what it names was frozen by it
         if self.line.undoes and (last.step, len(changes) - count) <= self.line.place:
             return self.switch(self.line.parent or "", by)
         note = f"took back {last.name} = {last.applied!r}"
-        return self.rewind(last.step, True, by, changes=len(changes) - count, note=note)
+        reached = self.rewind(last.step, True, by, changes=len(changes) - count, note=note)
+        self._steering.dealt_with(last.by)  # lest the timetable brings it again at once
+        return reached
 
     def switch(self, which: Branch | str, by: str, end: Snapshot | None = None) -> Place:
         """Go to another line's end, whose state `end` may be."""
