@@ -160,7 +160,7 @@ class Steering:
         }  # fmt: skip
 
     def dealt_with(self, by: str) -> None:
-        """Take notice that what was due here was put in force, or undone."""
+        """Take notice that what is due here was dealt with."""
         for control in self._bringing:
             if control.acts_as == by:
                 control.pass_over()

@@ -59,7 +59,7 @@ def describe_when(when: int | str) -> str:
 
 
 def gradually(model: nn.Module, each: int | str, now: _Time = ("step", 0)) -> dict[str, int | str]:
-    """Return pattern -> time for unfreezing block by block, from head to input.
+    """Return pattern -> time for unfreezing block by block.
 
     The head trains from the start, and every `each` the next block before it begins to: gradual unfreezing,
     as in ULMFiT (Howard and Ruder, 2018), which takes an epoch for each. The head is that of `layers.split`, or
@@ -208,7 +208,7 @@ class UnfreezeAt(Control):
         return freezing.extend(choice, later, False, optimizer) if later else choice
 
     def due(self) -> dict[str, Any]:
-        """Return the wishes whose time has come right now; once for a place."""
+        """Return the wishes whose time is now, once a place."""
         here = self.loop.steps, self.loop.epochs
         if self.choice is None or here == self._seen:
             return {}
