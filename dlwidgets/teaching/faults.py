@@ -192,10 +192,21 @@ def _list_layers(setup: Setup) -> Setup:
     return setup
 
 
-def _swap_head_late(setup: Setup) -> Setup:
-    optimizer = torch.optim.AdamW(setup.model.parameters(), lr=setup.options["lr"])
-    parent, name, head = _last_linear(setup.model)
-    setattr(parent, name, nn.Linear(head.in_features, head.out_features))
+class Shrinking(torch.optim.AdamW):
+    """Decays all weights, whether or not they have a gradient."""
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        value = super().step(closure)
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.mul_(1 - 1e-3)
+        return value
+
+
+def _shrink_frozen(setup: Setup) -> Setup:
+    setup = _freeze(("stage1", "stem"), setup)
+    optimizer = Shrinking(setup.model.parameters(), lr=setup.options["lr"])
     return setup.but(optimizer=optimizer, lr=None)
 
 
@@ -382,8 +393,8 @@ FAULTS: dict[str, Fault] = {
               ("batch_norm_frozen",), partial(_freeze, ("stage1", "stage2", "stem")), IMAGES),
         Fault("layers in a plain list", "Layers are kept in a Python list, where PyTorch finds none of their weights.",
               ("hidden_layers",), _list_layers),
-        Fault("head swapped too late", "The optimizer was made before the head was swapped, and moves the old one.",
-              ("parameters_left_out",), _swap_head_late),
+        Fault("frozen weights decay", "The first stages are frozen, and an optimizer of one's own shrinks them all the "
+              "same.", ("frozen_moved",), _shrink_frozen, IMAGES),
         Fault("head left out", "The optimizer was given every layer but the head.", ("parameters_left_out",),
               _leave_head_out),
         Fault("zero_grad forgotten", "The training step moves a second head, and never zeroes its gradients.",

@@ -16,12 +16,14 @@ from ..base.frozen_dict import FrozenDict
 from ..base.words import did_you_mean, quote_names
 from ..layers.walk import Layer, kind_of, uncompiled, walk
 
+#: Of a pattern: the weights are frozen by `requires_grad` alone, and running statistics move on.
+WEIGHTS = "weights"
 #: What means the whole model.
 WHOLE_MODEL = ("", "*")
 
 
-class TrainablePatterns(FrozenDict[bool]):
-    """Pattern -> whether it trains; the last one that matches counts."""
+class TrainablePatterns(FrozenDict[Any]):
+    """Pattern -> whether it trains, or `WEIGHTS`; the last that matches counts."""
 
     instead = (
         "trainable is replaced as a whole, as by freeze('features'), "
@@ -118,15 +120,15 @@ class FreezableParts:
                 found.update(self.inside(module))
         return found
 
-    def train_flags(self, choice: TrainablePatterns | None) -> list[bool | None]:
-        """Return for each part whether it trains; None without a pattern."""
-        said: list[bool | None] = [None] * self.count
+    def train_flags(self, choice: TrainablePatterns | None) -> list[bool | str | None]:
+        """Return for each part what its pattern says; None without one."""
+        said: list[bool | str | None] = [None] * self.count
         for pattern, trains in (choice or {}).items():
             for number in self.match(pattern):
                 said[number] = trains
         return said
 
-    def held_layers(self, flags: Sequence[bool | None]) -> list[nn.Module]:
+    def held_layers(self, flags: Sequence[bool | str | None]) -> list[nn.Module]:
         """Return the layers whose parts are all frozen by a pattern."""
         return [module for module, own in self.running if all(flags[number] is False for number in own)]
 
@@ -270,7 +272,7 @@ class FreezableParts:
         raise ValueError(f"The {kind} has no layer or parameter {pattern!r}.{hint}")
 
     def add_patterns(
-        self, choice: TrainablePatterns | None, patterns: Sequence[str], trains: bool,
+        self, choice: TrainablePatterns | None, patterns: Sequence[str], trains: bool | str,
         without: Sequence[bool | None],
     ) -> TrainablePatterns | None:  # fmt: skip
         """Return a choice with patterns added last, without redundant ones.
@@ -294,7 +296,7 @@ class FreezableParts:
                 stack = stacks[number]
                 if stack[-1] == pattern:
                     below = entries[stack[-2]] if len(stack) > 1 else without[number]
-                    if below is not entries[pattern]:
+                    if below != entries[pattern]:
                         return True
             return False
 
@@ -335,8 +337,8 @@ def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | Non
 
     Parameters
     ----------
-    value : a dict of pattern -> whether it trains, read in order; a pattern or a list of them, that alone are
-        to train; None or an empty dict. In place of a pattern, anything of `FreezableParts.patterns_for`.
+    value : a dict of pattern -> whether it trains, or `WEIGHTS`, read in order; a pattern or a list of them, that
+        alone are to train; None or an empty dict. In place of a pattern, anything of `FreezableParts.patterns_for`.
 
     Raises
     ------
@@ -352,13 +354,13 @@ def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | Non
             raise type(why)(f"trainable: {why}") from None
 
     if isinstance(value, Mapping):
-        choice: dict[str, bool] = {}
+        choice: dict[str, Any] = {}
         for key, on in value.items():
             patterns = read(key)
-            if not isinstance(on, (bool, np.bool_)):
+            if not isinstance(on, (bool, np.bool_)) and on != WEIGHTS:
                 wanted = "True, it trains, or False, it is frozen, is wanted."
                 raise ValueError(f"trainable has {on!r} for {key!r}: {wanted}")
-            choice |= dict.fromkeys(patterns, bool(on))
+            choice |= dict.fromkeys(patterns, on if isinstance(on, str) else bool(on))
         return TrainablePatterns(choice)
     if isinstance(value, bool) or (isinstance(value, (list, tuple)) and not value):
         raise ValueError(
@@ -371,10 +373,11 @@ def read_trainable(parts: FreezableParts, value: Any) -> TrainablePatterns | Non
     return TrainablePatterns({"*": False, **dict.fromkeys(alone, True)})
 
 
-def describe_trainable(choice: Mapping[str, bool] | None) -> str:
+def describe_trainable(choice: Mapping[str, Any] | None) -> str:
     """Return a choice in words: "features frozen, features.3 trains"."""
     named = (("all" if name in WHOLE_MODEL else name, on) for name, on in (choice or {}).items())
-    return list_few([f"{name} {'trains' if on else 'frozen'}" for name, on in named], 6)
+    words = {True: "trains", False: "frozen", WEIGHTS: "frozen by requires_grad alone"}
+    return list_few([f"{name} {words[on]}" for name, on in named], 6)
 
 
 def list_few(words: Sequence[str], most: int = 4) -> str:

@@ -262,6 +262,12 @@ class Reinitialise(Control):
             for drawing in plan:
                 draw_layers([drawing.layer], loop.optimizer, drawing.init and INITS[drawing.init])
         loop.average.restart(parameters)
+        layers = {id(module) for drawing in plan for module in drawing.layer.modules()}
+        loop.proofs.forget(
+            f"{path}.{name}" if path else name
+            for path, module in uncompiled(loop.model).named_modules() if id(module) in layers
+            for name in (*module._parameters, *module._buffers)
+        )  # fmt: skip
         self.last = value
         said = f"drew {list_few([one.path or 'the whole model' for one in plan])} anew: "
         said += pluralize(sum(one.numel() for one in parameters), "parameter")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
@@ -18,7 +20,7 @@ from ..layers.structure import expression_of
 from ..layers.walk import numel_of
 from .control import Control, Writer
 from .parameter_groups import find_group, groups_by_id, prepare_join, remove_parameter
-from .patterns import FreezableParts, TrainablePatterns, list_few, read_trainable, statistics_of
+from .patterns import WEIGHTS, FreezableParts, TrainablePatterns, list_few, read_trainable, statistics_of
 
 
 class _Original(NamedTuple):
@@ -41,13 +43,13 @@ class Freezing:
     A layer with running statistics (BatchNorm, InstanceNorm, spectral norm) whose parameters are all frozen
     by the wish is in eval mode while the model trains, so that its statistics are held; one without
     parameters, where a pattern that freezes means it. Every other layer keeps its mode: dropout between
-    frozen layers goes on, since it is there for what trains behind it.
+    frozen layers goes on, since it is there for what trains behind it. An embedding with `max_norm`, which shortens
+    rows as it looks them up, has all its rows shortened when it is frozen: no look-up changes it from then on.
 
     A parameter that no pattern means is as its owner made it, frozen or not, and may be changed by hand while
-    nothing runs; one that a pattern means follows it whenever training goes on. A tensor with several names
-    (tied weights) is one: the last pattern that means any of them counts.
-
-    What a layer does to its weights by itself goes on, as an embedding with `max_norm`.
+    nothing runs: from the first step on that becomes a pattern, see `adopt`. One that a pattern means follows it
+    whenever training goes on. A tensor with several names (tied weights) is one: the last pattern that means any of
+    them counts.
 
     Attributes
     ----------
@@ -59,6 +61,8 @@ class Freezing:
         self.model = model
         self.choice: TrainablePatterns | None = None
         self._originals: dict[int, _Original] = {}
+        #: Whether each parameter trained when the training thread left the model to its owner.
+        self._left: dict[int, bool] = {}
         self._held_layers: list[nn.Module] = []
         self._modes: dict[int, tuple[nn.Module, bool]] = {}
         # Asked on one thread, put in force on another.
@@ -77,12 +81,21 @@ class Freezing:
         flags = parts.train_flags(self.choice)
         return {name for names, flag in zip(parts.names, flags) if flag is False for name in names}
 
+    def frozen_by_hand(self) -> list[str]:
+        """Return the fewest names of what is frozen, but by no pattern."""
+        parts = FreezableParts(self.model)
+        flags = parts.train_flags(self.choice)
+        frozen = [number for number, one in enumerate(parts.tensors) if not one.requires_grad]
+        if all(flags[number] is False for number in frozen):
+            return []
+        return ["*" if name == "the whole model" else name for name in parts.fewest_names(frozen)]
+
     def read(self, value: Any) -> TrainablePatterns | None:
         """Return a wish in one form: see `patterns.read_trainable`."""
         return read_trainable(FreezableParts(self.model), value)
 
     def extend(
-        self, choice: TrainablePatterns | None, wanted: Sequence[Any], trains: bool, optimizer: Optimizer
+        self, choice: TrainablePatterns | None, wanted: Sequence[Any], trains: bool | str, optimizer: Optimizer
     ) -> TrainablePatterns | None:
         """Return a choice with more frozen (or training).
 
@@ -130,8 +143,36 @@ class Freezing:
             held = parts.held_layers(flags)
             said = _describe_changes(parts, plan, self._held_layers, held)
             plan.carry_out()
+            for embedding in renormalised_layers(parts, flags):
+                scale_rows(embedding)
             changed, self.choice, self._held_layers = choice != self.choice, choice, held
         return said or ("nothing changed by it" if changed else "")
+
+    def leave(self) -> None:
+        """Leave the model to its owner, who may freeze some of it by hand."""
+        self._left = {id(one): one.requires_grad for one in self.model.parameters()}
+
+    def adopt(self, optimizer: Optimizer) -> tuple[TrainablePatterns | None, ...]:
+        """Return the choice that says what was frozen by hand since `leave`.
+
+        The flags are put back, for the choice to be put in force and written down; () where nothing was changed.
+        Frozen so, weights are so by `requires_grad` alone, as in a plain loop; what is to train goes to the optimizer.
+        """
+        left, self._left = self._left, {}
+        changed = [one for one in self.model.parameters() if left.get(id(one), one.requires_grad) != one.requires_grad]
+        if not changed:
+            return ()
+        parts = FreezableParts(self.model)
+        flags, number_of = parts.train_flags(self.choice), {id(one): number for number, one in enumerate(parts.tensors)}
+        numbers = [number_of[id(one)] for one in changed if id(one) in number_of]
+        mine = [parts.tensors[number] for number in numbers if flags[number] in (None, WEIGHTS)]
+        by_flag = {trains: [one for one in mine if one.requires_grad is trains] for trains in (False, True)}
+        for tensor in mine:
+            tensor.requires_grad_(not tensor.requires_grad)
+        choice = self.choice
+        for trains, some in by_flag.items():
+            choice = self.extend(choice, some and [some], trains or WEIGHTS, optimizer)
+        return (choice,) if mine else ()
 
     def reapply(self, optimizer: Optimizer) -> str:
         """Reapply the choice to a model that was changed; say so."""
@@ -190,6 +231,22 @@ class Freezing:
                 module.training = False
 
 
+def renormalised_layers(parts: FreezableParts, flags: Sequence[Any]) -> list[nn.Module]:
+    """Return the frozen embeddings that shorten the rows they look up."""
+    layers = (module for module in parts.model.modules() if isinstance(module, (nn.Embedding, nn.EmbeddingBag)))
+    return [one for one in layers if one.max_norm is not None and all(flags[i] is False for i in parts.inside(one))]
+
+
+def scale_rows(embedding: nn.Module) -> None:
+    """Shorten all rows as look-ups do, until none changes any more."""
+    weight, rows = embedding.weight.detach(), torch.arange(len(embedding.weight), device=embedding.weight.device)
+    for _ in range(10):
+        before = weight.clone()
+        torch.embedding_renorm_(weight, rows, embedding.max_norm, embedding.norm_type)
+        if torch.equal(before, weight):
+            return
+
+
 class _FreezingPlan:
     """The planned state of each parameter, checked before anything changes.
 
@@ -200,14 +257,14 @@ class _FreezingPlan:
     """
 
     def __init__(
-        self, parts: FreezableParts, flags: Sequence[bool | None], originals: dict[int, _Original],
+        self, parts: FreezableParts, flags: Sequence[bool | str | None], originals: dict[int, _Original],
         optimizer: Optimizer,
     ) -> None:  # fmt: skip
         self.parts, self.optimizer, self._originals = parts, optimizer, originals
         self.said = flags[: len(parts.tensors)]
         self.before = [tensor.requires_grad for tensor in parts.tensors]
         were = [originals.get(id(t), _Original(t, t.requires_grad)) for t in parts.tensors]
-        self.after = [was.trained if said is None else said for was, said in zip(were, self.said)]
+        self.after = [was.trained if said is None else said is True for was, said in zip(were, self.said)]
         held = groups_by_id(optimizer)
         self._joins, self.joining, any_trains = [], {}, False
         names = {names[0]: tensor for names, tensor in zip(parts.names, parts.tensors)}
@@ -220,7 +277,7 @@ class _FreezingPlan:
                 continue
             if id(tensor) in held:
                 any_trains = any_trains or said is not None or were[number].joined is not optimizer
-            elif said:
+            elif said is True:
                 any_trains, name = True, parts.names[number][0]
                 self.joining[number] = group = find_group(name, tensor, names, optimizer)
                 self._joins.append(prepare_join(optimizer, group, name, tensor))
@@ -298,6 +355,7 @@ class TrainableWriter(Writer):
         # As the model's constructor leaves them.
         self._now = [True] * len(self._parts.tensors)
         self._held: list[nn.Module] = []
+        self._scaled: list[nn.Module] = []
         self._moved = {name for group in script.origin.groups for name in group["params"]}
         self._joined: set[str] = set()
 
@@ -313,7 +371,7 @@ class TrainableWriter(Writer):
         parts, model = self._parts, self.script.model
         flags = parts.train_flags(None if choice is None else TrainablePatterns(choice))
         tensors = range(len(parts.tensors))
-        after = [self._own[i] if (said := flags[i]) is None else said for i in tensors]
+        after = [self._own[i] if (said := flags[i]) is None else said is True for i in tensors]
         lines = self._membership(flags)
         for on in (False, True):
             changed = {i for i in tensors if after[i] is on and self._now[i] is not on}
@@ -323,14 +381,27 @@ class TrainableWriter(Writer):
             if {i for name in names for i in parts.match(name)} & {*tensors} != changed:
                 names = [parts.names[i][0] for i in sorted(changed)]
             lines += [f"{expression_of(model, name)}.requires_grad_({on})" for name in names]
-            gone = [parts.names[i][0] for i in changed if not on]
+            gone = [parts.names[i][0] for i in sorted(changed) if not on]
+            kind = type(self.script.movement.optimizer)
             lines += [
                 f"{expression_of(model, name)}.grad = None  # the optimizer does not clear it"
-                for name in gone if name not in self._moved
+                for name in gone if name not in self._moved or kind.zero_grad is not Optimizer.zero_grad
             ]  # fmt: skip
         lines += self._modes(parts.held_layers(flags))
+        lines += self._scalings(renormalised_layers(parts, flags))
         self._now = after
         return lines
+
+    def _scalings(self, layers: list[nn.Module]) -> list[str]:
+        """Return the lines that shorten the rows of frozen embeddings."""
+        paths = {id(module): path for path, module in self.script.model.named_modules()}
+        fresh = [one for one in layers if all(one is not other for other in self._scaled)]
+        self._scaled = layers
+        if fresh:
+            self.script.sources.imports.add("import torch")
+            text, known = inspect.getsource(scale_rows).rstrip(), self.script.definitions
+            known += [] if text in known else [text]
+        return [f"scale_rows({expression_of(self.script.model, paths[id(one)])})" for one in fresh]
 
     def _membership(self, flags: list[Any]) -> list[str]:
         """Return the lines that add parameters to the optimizer or remove them."""
@@ -340,7 +411,7 @@ class TrainableWriter(Writer):
         for i, tensor in enumerate(parts.tensors):
             name = parts.names[i][0]
             where = expression_of(model, name)
-            if flags[i] and name not in self._moved:
+            if flags[i] is True and name not in self._moved:
                 group = find_group(name, tensor, known, optimizer)
                 optimizer.param_groups[group]["params"].append(tensor)
                 lines.append(f'optimizer.param_groups[{group}]["params"].append({where})')
@@ -393,14 +464,14 @@ class Trainable(Control):
         return self.loop.freezing.choice
 
     def put(self, value: TrainablePatterns | None) -> str:
-        loop = self.loop
+        loop, before = self.loop, self.loop.freezing.names_frozen()
         loop.rate.groups.merge()
         try:
             note = loop.freezing.put(value, loop.optimizer)
         finally:
             loop.rate_factors.settle(loop.rate.groups)
         loop.freezing.hold_statistics()
-        loop.proofs.stale = True
+        loop.proofs.forget(loop.freezing.names_frozen() - before)
         return note
 
     def install(self, state: Any) -> None:

@@ -461,7 +461,7 @@ def looks_like_probabilities(task: str, output: torch.Tensor) -> bool:
     inside = bool(((output >= 0) & (output <= 1)).all())
     if task != "multiclass":
         return inside
-    return inside and output.ndim > 1 and bool(torch.isclose(output.sum(1), torch.ones(()), atol=1e-3).all())
+    return inside and output.ndim > 1 and bool(torch.isclose(output.float().sum(1), torch.ones(()), atol=1e-3).all())
 
 
 def _check_fit(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:

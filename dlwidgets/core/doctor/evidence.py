@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..data.task import Task
     from ..layers.probes import LayerStats
     from ..scoring.scores import Scores
+    from ..training.proof import Proof
     from .data_facts import DataFacts
     from .model_facts import ModelFacts
     from .preflight import Preflight
@@ -62,6 +63,8 @@ class Evidence:
     failure : the step that was not taken last; None where the last one was.
     unzeroed : optimizers of the training step's own whose gradients it never zeroes, by name.
     model, data : what was found of the model and the data before the first step; None where not looked at.
+    proof : the last comparison of what is frozen with then; None where nothing is frozen, or none was made.
+    movers : name -> what may move a frozen tensor that has moved, in a clause; "" where it cannot be told.
     preflight : what a batch tried on a copy of the model showed; None where none was tried.
     """
 
@@ -81,6 +84,8 @@ class Evidence:
     model: ModelFacts | None = None
     data: DataFacts | None = None
     preflight: Preflight | None = None
+    proof: Proof | None = None
+    movers: Mapping[str, str] = field(default_factory=dict)
 
     def column(self, name: str, last: int | None = None) -> np.ndarray:
         """Return a column of the history, float64: all, or the `last`."""

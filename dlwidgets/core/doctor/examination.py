@@ -15,7 +15,7 @@ from .data_facts import BatchLook, DataFacts
 from .divergence import Divergence
 from .evidence import Evidence, FailedStep
 from .finding import Finding
-from .model_facts import ModelFacts, read_model
+from .model_facts import ModelFacts, find_mover, read_model
 from .preflight import Preflight, make_preflight, mix_in_passing
 from .producer import find_producer
 from .rule import Rule
@@ -24,6 +24,7 @@ from .unzeroed import Unzeroed
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch.optim import Optimizer
 
     from ..layers.probes import LayerStats
     from ..scoring.evaluation import Evaluation, NotFiniteOutput
@@ -152,6 +153,11 @@ class Examination:
         finally:
             self._keeps = set()
 
+    def proved(self, holds: bool) -> None:
+        """Look at what is frozen, where it moves or statistics drift."""
+        if not holds or any(one.rule in ("frozen_moved", "batch_norm_frozen") for one in self.findings):
+            self.examine("proof", "model")
+
     def failed(self, error: NotFinite | NotFiniteOutput) -> bool:
         """Look at a step not taken; say whether it was seen to."""
         stats = self._run.loop.layer_stats
@@ -217,19 +223,26 @@ class Examination:
         now = (loop.optimizer, loop.parameters, changes)
         if not self._read or self._read[2] != changes or any(map(operator.is_not, self._read[:2], now[:2])):
             self._read = now
-            self.model = read_model(loop.model, (loop.optimizer, *loop.objective.companions.optimizers.values()))
+            self.model = read_model(loop.model, self._optimizers())
+
+    def _optimizers(self) -> tuple[Optimizer, ...]:
+        loop = self._run.loop
+        return (loop.optimizer, *loop.objective.companions.optimizers.values())
 
     def evidence(self) -> Evidence:
         """Return what was measured up to now."""
         run, loop = self._run, self._run.loop
         self._read_model()
+        proof = run.newest_proof()
+        moved = () if proof is None else proof.changed
         found = run.evaluations.latest
         return Evidence(
             step=loop.steps, record=loop.history, looks=self._all_looks(), settings=run.steering.applied(),
             changes=run.timeline.line.changes, task=loop.objective.task, epochs=loop.epochs,
             steps_in_epoch=loop.accumulation.steps_in_epoch(), has_valid=run.data.valid is not None,
             scores=_ranked(found), waited=self._share_waited(), failure=self._failure,
-            unzeroed=self._unzeroed.found, model=self.model, data=self.data, preflight=self.preflight,
+            unzeroed=self._unzeroed.found, model=self.model, data=self.data, preflight=self.preflight, proof=proof,
+            movers={name: find_mover(loop.model, self._optimizers(), name) for name in moved},
         )  # fmt: skip
 
     def _all_looks(self) -> tuple[LayerStats, ...]:
@@ -262,7 +275,7 @@ class Examination:
                 self._seen.pop(key, None)
                 if key in known and known[key].until is None:
                     self._unseen[key] = self._unseen.get(key, 0) + 1
-                    if self._unseen[key] >= _QUIET or rule.when in ("evaluation", "model", "start"):
+                    if self._unseen[key] >= _QUIET or rule.when in ("evaluation", "model", "proof", "start"):
                         known[key] = dataclasses.replace(known[key], until=step)
             for key, one in now.items():
                 self._unseen.pop(key, None)
@@ -327,6 +340,7 @@ _WAITING = {
     "steps": "no step was taken here yet",
     "evaluation": "nothing was evaluated here yet",
     "failure": "no step was taken here yet",
+    "proof": "nothing is frozen, or no epoch has ended here yet",
     "model": "the model was not looked at yet",
     "start": "the pre-flight was not made: session.diagnose() makes it before the first step",
 }

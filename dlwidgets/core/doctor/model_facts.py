@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from ..controls.parameter_groups import groups_by_id
+from ..controls.patterns import statistics_of
 from ..layers.unregistered import find_unregistered
-from ..layers.walk import numel_of, walk
+from ..layers.walk import Layer, numel_of, uncompiled, walk
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class ModelFacts:
     parameters, trainable : how many numbers its parameters have, and how many of these are to train.
     left_out : path -> how many numbers of a layer are to train, which no optimizer moves.
     hidden : (path, sentence) of what holds weights where torch does not look.
-    frozen_norms : the BatchNorm layers whose parameters are all frozen and whose statistics move all the same.
+    frozen_norms : the layers whose parameters are all frozen and whose running statistics move all the same; of those
+        without parameters, such as stand among frozen ones alone.
     """
 
     parameters: int = 0
@@ -30,6 +33,32 @@ class ModelFacts:
     left_out: tuple[tuple[str, int], ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
     frozen_norms: tuple[str, ...] = ()
+
+
+def is_frozen(model: nn.Module, layer: Layer) -> bool:
+    """Say whether a layer's parameters, or those around it, are all frozen."""
+    own = [*layer.module.parameters()]
+    if not own and layer.parent:
+        own = [*uncompiled(model).get_submodule(layer.parent).parameters()]
+    return bool(own) and not any(one.requires_grad for one in own)
+
+
+def find_mover(model: nn.Module, optimizers: Iterable[Optimizer], name: str) -> str:
+    """Say what may move a frozen tensor, in a clause; "" for unknown."""
+    path, _, own = name.rpartition(".")
+    module = uncompiled(model).get_submodule(path)
+    tensor = getattr(module, own, None)
+    for optimizer in optimizers:
+        if id(tensor) in groups_by_id(optimizer):
+            kind = type(optimizer)
+            if getattr(tensor, "grad", None) is not None:
+                left = f"The optimizer still has a gradient of {name}, of zeros that its zero_grad() leaves"
+                return f"{left}: momentum and weight decay move it on"
+            if vars(torch.optim).get(kind.__name__) is not kind:
+                return f"{kind.__name__}, an optimizer that is not torch's, may move {name} without a gradient"
+    if module._forward_hooks or module._forward_pre_hooks:
+        return f"{path or 'The model'} has a hook on its forward, which may write into it"
+    return ""
 
 
 def read_model(model: nn.Module, optimizers: Iterable[Optimizer]) -> ModelFacts:
@@ -48,8 +77,7 @@ def read_model(model: nn.Module, optimizers: Iterable[Optimizer]) -> ModelFacts:
         trainable += sum(map(numel_of, training))
         if still := [one for one in training if id(one) not in moved]:
             left[layer.path] = sum(map(numel_of, still))
-        norm = isinstance(layer.module, nn.modules.batchnorm._BatchNorm)
-        if norm and own and not training and layer.module.training and layer.module.track_running_stats:
+        if layer.module.training and statistics_of(layer.module) and is_frozen(model, layer):
             norms.append(layer.path)
     hidden = find_unregistered({layer.path: layer.module for layer in layers})
     said = tuple((one.path, one.sentence()) for one in hidden)

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from ..base.numbers import format_number, format_rate
 from ..base.words import did_you_mean
@@ -44,6 +45,7 @@ class Case:
     losses : of the line under way, float64.
     snapshots : steps of which a state is kept, and the rate that was in force there.
     loss, last : the loss, and the kind of the model's last layer, by their names.
+    frozen : the fewest names of what is frozen by hand.
     weights : the path of the layer whose weights the finding is of: its own, or the last before it that has some.
     has_valid, has_dropout : whether there is validation data; whether the model has layers of dropout.
     read : returns a wish in one form; raises ValueError in a sentence.
@@ -56,6 +58,7 @@ class Case:
     snapshots: Mapping[int, float | None] = field(default_factory=dict)
     loss: str = ""
     last: str = ""
+    frozen: tuple[str, ...] = ()
     weights: str | None = None
     has_valid: bool = True
     has_dropout: bool = True
@@ -71,7 +74,8 @@ class Case:
         return cls(
             finding, {**run.settings(), **steering.wishes()}, norms[np.isfinite(norms)],
             of_one_loss(columns["loss"], run.now("changes")), run.timeline.rates,
-            run.loop.objective.task.loss_name, type(layers[-1].module).__name__, _weighted(layers, finding.layer),
+            run.loop.objective.task.loss_name, type(layers[-1].module).__name__,
+            tuple(run.loop.freezing.frozen_by_hand()), _weighted(layers, finding.layer),
             run.data.valid is not None, bool(run.loop.dropout.layers()), steering.read,
         )  # fmt: skip
 
@@ -299,6 +303,27 @@ def _training(case: Case, layer: str) -> dict[str, bool]:
     return {**(case.wishes["trainable"] or {}), layer or "*": True}
 
 
+def _freeze(case: Case) -> Dose:
+    """Freeze by the session what is frozen by hand, statistics and all."""
+    now = case.get("trainable") or {}
+    if not case.frozen:
+        raise Unfit("nothing is frozen by hand")
+    more = f" and {len(case.frozen) - 1} more" if case.frozen[1:] else ""
+    others = {name: on for name, on in now.items() if name not in case.frozen}
+    label = f"Freeze {case.frozen[0]}{more}, statistics too"
+    return label, {"trainable": {**others, **dict.fromkeys(case.frozen, False)}}
+
+
+def _take_torchs(case: Case) -> Dose:
+    """Take torch's optimizer in place of one that moves what is frozen."""
+    kind, _ = case.get("optimizer")
+    if isinstance(kind, str):
+        raise Unfit(f"{kind} is torch's own, which leaves what has no gradient alone")
+    bases = (one for one in kind.__mro__ if vars(torch.optim).get(one.__name__) is one)
+    near = next((one.__name__ for one in bases if one is not torch.optim.Optimizer), "AdamW")
+    return f"{kind.__name__} → torch's {near}", {"optimizer": near}
+
+
 def _swap_loss(case: Case) -> Dose:
     """Swap the loss for the one that takes the output."""
     case.get("loss_function")
@@ -401,6 +426,9 @@ REMEDIES: dict[str, Remedy] = {
         Remedy("scale_inputs", "Normalise the inputs", _scale_inputs),
         Remedy("show_labels", "Show the labels", lambda case: ("Show the suspicious labels", {}), view="labels"),
         Remedy("unfreeze", "Unfreeze the layer", _on_layer("trainable", "Unfreeze", _training)),
+        Remedy("hold_statistics", "Hold the statistics too", _freeze),
+        Remedy("freeze_too", "Freeze it by the session", _freeze),
+        Remedy("torch_optimizer", "An optimizer of torch's own", _take_torchs),
         Remedy("add_to_optimizer", "Train it too", _on_layer("trainable", "Train", _training)),
         Remedy("early_stopping", "Stop early", _stop_early),
         Remedy("weight_decay", "More weight decay", _decay),

@@ -24,8 +24,8 @@ class Rule:
     check : returns what it finds; it must be quick (some ten microseconds) and quiet in healthy runs.
     threshold : what it is held against, and the source of that, in a sentence.
     missing : returns why it cannot look, as "needs validation data"; "" where it can.
-    when : "steps": every few steps; "start": in the pre-flight; "model": in both; "evaluation": after each; "failure":
-        once a step was not taken.
+    when : "steps": every few steps; "start": in the pre-flight; "model": in both; "evaluation": after each; "proof":
+        once what is frozen was compared; "failure": once a step was not taken.
     confirm : in how many examinations in a row it must find the same before it is shown.
     symptom_of : rules that name a cause of it: while one of them finds something, this is not told besides.
     """

@@ -17,7 +17,7 @@ from ..base.words import pluralize, quote_names
 from ..controls.clipping import Clip
 from ..controls.input_scaling import accept_bytes
 from ..controls.optimizer import describe_optimizer, make_optimizer
-from ..controls.parameter_groups import groups_by_id
+from ..controls.parameter_groups import follow_model
 from ..controls.patterns import FreezableParts, describe_trainable, read_trainable
 from ..controls.steering import read_alone
 from ..data.batches import Batches
@@ -94,7 +94,7 @@ def assemble(
     beside = Companions(model, loss, training_step)
     trained = [one for one in beside.loss_parameters() if one.requires_grad]
     made = make_optimizer(optimizer, model, lr, weight_decay, choice is not None, trained)
-    _refuse_strangers(made, model, beside)
+    adopted = _adopt_new_layers(made, model, beside)
     with accept_bytes(model) if wanted["input_scaling"] is not None else contextlib.nullcontext():
         opened = prepare_data(
             model, train, valid, batch_size=batch_size, seed=number, device=where, target=target,
@@ -116,27 +116,40 @@ def assemble(
     _, because = machine.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     machine.release_thread_pool()
-    notes = _describe_choices(opened, loop, because, begun.get("accumulate", ""))
-    late = begun.get("unfreeze_at")
-    return run, (*notes, f"unfreeze_at: {late}.") if late else notes
+    said, late = _describe_choices(opened, loop, because, begun.get("accumulate", "")), begun.get("unfreeze_at")
+    return run, (*filter(None, [adopted]), *said, *([f"unfreeze_at: {late}."] if late else []))
 
 
-def _refuse_strangers(optimizer: Optimizer, model: nn.Module, beside: Companions) -> None:
-    """Refuse an optimizer that moves what nobody here holds."""
-    moved = groups_by_id(optimizer).keys()
-    unknown = moved - {id(one) for one in (*model.parameters(), *beside.parameters().values())}
-    left = [name for name, one in model.named_parameters() if one.requires_grad and id(one) not in moved]
-    if unknown and len(left) == len(unknown):
+def _adopt_new_layers(optimizer: Optimizer, model: nn.Module, beside: Companions) -> str:
+    """Give an optimizer the layers put in after it was made; say so.
+
+    As where `model.fc = nn.Linear(512, 10)` came later: what replaces as many tensors takes their place.
+
+    Raises ValueError: it moves what nobody here holds.
+    """
+    held = {id(one): one for group in optimizer.param_groups for one in group["params"]}
+    own = {id(one) for one in (*model.parameters(), *beside.parameters().values())}
+    gone = [one for key, one in held.items() if key not in own]
+    fresh = {id(one): name for name, one in model.named_parameters() if one.requires_grad and id(one) not in held}
+    if gone and len(fresh) != len(gone):
+        if fresh:
+            raise ValueError(
+                f"The optimizer moves {pluralize(len(gone), 'tensor')} that the model does not have, and not its "
+                f"{quote_names(fresh.values())}: was a layer replaced after the optimizer was made? Then make it anew, "
+                "of model.parameters()."
+            )
         raise ValueError(
-            f"The optimizer moves {pluralize(len(unknown), 'tensor')} that the model does not have, and not its "
-            f"{quote_names(left)}: was a layer replaced after the optimizer was made? Then make it anew, of "
-            "model.parameters()."
-        )
-    if unknown:
-        raise ValueError(
-            f"The optimizer moves {pluralize(len(unknown), 'tensor')} that neither the model has, nor loss= "
+            f"The optimizer moves {pluralize(len(gone), 'tensor')} that neither the model has, nor loss= "
             "or training_step= holds, so that no snapshot could: have the loss or the step use the module."
         )
+    if not gone:
+        return ""
+    said = f"The optimizer was made before the model got its {quote_names(fresh.values())}"
+    try:
+        follow_model(optimizer, model, [*gone, *(one for one in model.parameters() if id(one) not in fresh)])
+    except ValueError as why:
+        raise ValueError(f"{said}: {why}.") from why
+    return f"{said}, which it now moves in the place of {pluralize(len(gone), 'tensor')} that the model no longer has."
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

@@ -441,6 +441,7 @@ class Loop:
         decay = self.average.decay
         self.average.put(None)
         self.average.put(decay)
+        self.proofs.forget()
         return True
 
     def best_weights(self) -> dict[str, torch.Tensor]:

@@ -48,6 +48,7 @@ class Proof:
     changed : the names of those that are not what they were when they were frozen, in the order of the model.
     moved : name -> the largest change of a number in it; NaN where the numbers of then are not kept.
     since : name -> the last step after which it still was as then.
+    moving : those of `changed` that have changed since the proof before, too.
     by_hand : those of `changed` that are frozen by `requires_grad` alone, not by the session.
     drifting : name -> how far running statistics have moved that belong to layers frozen by hand: nobody holds them.
     seconds : what it took.
@@ -62,9 +63,10 @@ class Proof:
     before: str = ""
     moved: Mapping[str, float] = field(default_factory=dict)
     since: Mapping[str, int] = field(default_factory=dict)
+    moving: tuple[str, ...] = ()
     by_hand: tuple[str, ...] = ()
     drifting: Mapping[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
 
     @property
     def holds(self) -> bool:
@@ -117,6 +119,9 @@ class Proofs:
         #: name -> digest of when it was frozen, and the last step after which it was still so.
         self._then: dict[str, str] = {}
         self._good: dict[str, int] = {}
+        #: The digests of the last proof, and its step; those of the last one at an earlier step.
+        self._last: dict[str, str] = {}
+        self._at, self._earlier = -1, dict[str, str]()
         #: What was frozen, as it was then, as far as there is room.
         self._copies: dict[str, torch.Tensor] = {}
         #: Statistics that nobody holds, as they were first seen.
@@ -158,14 +163,19 @@ class Proofs:
         self._good = {name: self._good.get(name, step) for name in frozen}
         self._loose = {name: self._loose[name] if name in self._loose else one.clone() for name, one in loose.items()}
 
-    def forget(self, tensors: Iterable[torch.Tensor] | None = None) -> None:
+    def forget(self, names: Iterable[str] | None = None) -> None:
         """Let these (None: all), changed on purpose, count from now on."""
-        gone = None if tensors is None else set(map(id, tensors))
-        names = [name for name, one in self.frozen().items() if gone is None or id(one) in gone]
-        for name in names:
-            self._then.pop(name, None)
-            self._good.pop(name, None)
+        for name in [*self._then] if names is None else names:
+            for kept in (self._then, self._good, self._last, self._copies):
+                kept.pop(name, None)
         self.stale = True
+
+    def changed_at_rest(self) -> list[str]:
+        """Return what was changed since the last proof, and have it count from now on."""
+        now = {name: digest_tensor(one) for name, one in self.frozen().items() if name in self._last}
+        names = [name for name, digest in now.items() if digest != self._last[name]]
+        self.forget(names)
+        return names
 
     def make(self, step: int, epoch: int, states: Iterable[Mapping[str, Any]] = ()) -> Proof | None:
         """Compare what is frozen with then; None where nothing is frozen.
@@ -190,22 +200,28 @@ class Proofs:
             moved |= _measure(frozen, {name: self._then[name] for name in changed}, kept)
         loose = self.loose()
         drifting = {name: _distance(one, self._loose[name]) for name, one in loose.items() if name in self._loose}
+        if step != self._at:
+            self._at, self._earlier = step, self._last
+        self._last = now
         wished = self._freezing.names_frozen()
         parameters = {name: one for name, one in frozen.items() if isinstance(one, torch.nn.Parameter)}
         return Proof(
             step, epoch, len(frozen), sum(map(torch.numel, parameters.values())),
             digest_all(now), changed, digest_all(self._then), moved, {name: self._good[name] for name in changed},
+            tuple(name for name in changed if now[name] != self._earlier.get(name, self._then[name])),
             tuple(name for name in changed if name in parameters and name not in wished),
             {name: far for name, far in drifting.items() if far}, time.perf_counter() - began,
         )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
         """Return the digests of then: see `base.state.Stateful`."""
-        return {"then": dict(self._then), "good": dict(self._good), "loose": dict(self._loose)}
+        digests = {"then": self._then, "good": self._good, "last": self._last}
+        return {**{name: dict(one) for name, one in digests.items()}, "loose": dict(self._loose)}
 
     def install(self, state: dict[str, Any]) -> None:
         """Have that as what was frozen, and when."""
-        self._then, self._good = dict(state["then"]), dict(state["good"])
+        self._then, self._good, self._last = (dict(state[name]) for name in ("then", "good", "last"))
+        self._at, self._earlier = -1, {}
         self._loose = {name: one.clone() for name, one in state["loose"].items()}
         self.stale = True
 

@@ -24,7 +24,7 @@ from ..base.random_state import TURN, RandomStates
 from ..base.slices import SlicedWork
 from ..base.state import Stateful
 from ..base.training_models import note_training
-from ..base.words import describe_error
+from ..base.words import describe_error, quote_names
 from ..controls.steering import ModelShape, Steering, names_of
 from ..data.session_data import SessionData
 from ..layers.load_weights import WeightsReport, plan_weights
@@ -53,6 +53,8 @@ _PATIENCE = 2.0
 _SAID = (NotFinite, NotFiniteOutput, Diverged)
 #: How long a slice of long work takes between two steps, and where none are taken [s].
 _SLICE, _SLICE_AT_REST = 0.035, 0.5
+#: A proof that took longer is not made again where a run goes on, to see what was changed meanwhile [s].
+_QUICK = 0.1
 #: How long steps and checkpoints under way are waited for when the interpreter ends [s].
 _LAST_PATIENCE = 10.0
 
@@ -70,7 +72,7 @@ _NOW: dict[str, Callable[[Run], Any]] = {
     "history": lambda run: run.loop.history,
     "changes": lambda run: list(run.timeline.line.changes),
     "progress": lambda run: run._progress(),
-    "proof": lambda run: run._newest_proof(),
+    "proof": lambda run: run.newest_proof(),
 }
 
 
@@ -82,6 +84,9 @@ class Attendant:
 
     def after_step(self, evaluated: bool = False) -> None:
         """A step was taken, or the model `evaluated`."""
+
+    def proved(self, holds: bool) -> None:
+        """What is frozen was compared with then, and `holds` or not."""
 
     def failed(self, error: NotFinite | NotFiniteOutput) -> bool:
         """A step was not taken; say whether that was seen to."""
@@ -589,10 +594,13 @@ class Run:
         if made is not None:
             loop.proofs.budget.spent(made.seconds)
             loop.history.proof(vars(made))
-        self.tell(proof=self._newest_proof())
+        self.tell(proof=self.newest_proof())
+        if made is not None:
+            self.attendant.proved(made.holds)
         return made
 
-    def _newest_proof(self) -> Proof | None:
+    def newest_proof(self) -> Proof | None:
+        """Return the last proof on this line; None for none."""
         rows = self.loop.history.proofs
         return Proof(**rows[-1]) if rows else None
 
@@ -609,6 +617,7 @@ class Run:
         if self.orders.going or self.worker.has_jobs or stopped:
             with self._borrowed():
                 self._work()
+            self.loop.freezing.leave()
             self.worker.deliver()
         # Told when all is given back: an observer finds the model as its owner left it.
         ending = self.orders.ending
@@ -649,6 +658,7 @@ class Run:
     def _work(self) -> None:
         orders, worker, loop = self.orders, self.worker, self.loop
         self._follow_model()
+        self._adopt_freezing()
         if said := loop.refresh():
             self.note(said)
         # A burst that began at rest, for a job, ends with it: a run begins in a burst of its own.
@@ -742,9 +752,24 @@ class Run:
             if note:
                 self.note(note)
 
+    def _adopt_freezing(self) -> None:
+        """Write down what a person froze by hand between two runs."""
+        adopted = self.loop.freezing.adopt(self.loop.optimizer) if self.loop.steps else ()
+        if not adopted:
+            return
+        wished = self.wish("trainable") if self.waits("trainable") else {}
+        choice = adopted[0]
+        self.put({"trainable": choice}, {"trainable": "hand"})
+        last = self.timeline.line.changes[-1:]
+        if last and last[0].by == "hand":
+            self.note(f"requires_grad was changed by hand after step {self.loop.steps:,}, which {last[0].note}.")
+        if wished is not None:  # what was wished for meanwhile comes on top of it
+            both = {**(choice or {}), **wished}
+            self.tell(wishes={"trainable": self.steering.read("trainable", both) if wished else choice})
+
     def _end_run(self, ending: str) -> None:
         """Save what the run ended with; put the best weights back."""
-        if ending in ("done", "stopped") or self.loop.proofs.budget.due():
+        if self._running and (ending in ("done", "stopped") or self.loop.proofs.budget.due()):
             self.prove()
         # What was stopped can be gone on with from disk, as it was.
         if self.autosave is not None and ending != "done":
@@ -760,11 +785,23 @@ class Run:
         if not self.loop.steps:
             self.put_entries(lambda: self.steering.run_begins(self.orders.runs))
             self.note_origin()
+        self._note_changed_at_rest()
         self.timeline.begin()
         self.attendant.began()
         self._apply()
         self.put_entries(lambda: self.steering.run_begins(self.orders.runs))
         self._publish(error="", traceback="", status="running")
+
+    def _note_changed_at_rest(self) -> None:
+        """Say what of the frozen a person wrote into between two runs."""
+        proof = self.newest_proof()
+        if proof is None or proof.step != self.loop.steps or proof.seconds > _QUICK:
+            return
+        if names := self.loop.proofs.changed_at_rest():
+            self.note(
+                f"{quote_names(names, 3)}, frozen, {'was' if len(names) == 1 else 'were'} changed by hand after step "
+                f"{self.loop.steps:,}: the proof counts from there on."
+            )
 
     def note_origin(self) -> None:
         """Note the state of now as where the run began."""
@@ -888,7 +925,7 @@ class Run:
             self.tell(error="", traceback="")
         self.tell(
             applied=self.steering.applied(), rejected=dict(self.steering.rejected),
-            wishes=self.steering.wishes(), proof=self._newest_proof(), **self.evaluations.facts(),
+            wishes=self.steering.wishes(), proof=self.newest_proof(), **self.evaluations.facts(),
         )  # fmt: skip
         if moved:
             self.attendant.arrived()

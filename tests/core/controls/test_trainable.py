@@ -493,6 +493,56 @@ def test_a_new_head_trains_and_what_was_unfrozen_by_hand_is_frozen_again_and_bot
     )
 
 
+def by_flag(trains, name):
+    """Return what freezes a child of a model as most people do: by `requires_grad` alone."""
+
+    def change(model):
+        for parameter in getattr(model, name).parameters():
+            parameter.requires_grad = trains
+
+    return change
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adamw"])
+def test_the_lines_that_people_freeze_by_between_two_runs_are_of_the_ledger_and_the_plain_loop(optimizer):
+    made = session(optimizer).step(3)
+    by_flag(False, "first")(made.model)
+    made.step(5)
+    by_flag(True, "first")(made.model)
+    made.step(2)
+    assert [(entry.step, entry.applied, entry.by) for entry in made.changes] == [
+        (3, {"first": "weights"}, "hand"), (8, None, "hand"),
+    ]  # fmt: skip
+    assert made.trainable is None
+    plainly = plain({3: by_flag(False, "first"), 8: by_flag(True, "first")}, optimizer, steps=10)
+    assert_same(made.model, plainly)
+    # Gone back to before them, they are made again at their steps.
+    made.rewind(2)
+    assert flags(made.model) == {name for name, _ in made.model.named_parameters()}
+    made.switch("main")
+    assert_same(made.model, plainly)
+
+
+def test_what_the_session_unfroze_and_a_hand_freezes_again_is_said_and_written_in_a_script(tmp_path):
+    made = session("momentum").step(2)
+    by_flag(False, "second")(made.model)
+    made.step(2)
+    assert made.notes[-1] == (
+        "requires_grad was changed by hand after step 2, which froze second: 2 layers, 304 parameters."
+    )
+    lines = made.to_script(tmp_path / "run.py").read_text()
+    assert "model.second.requires_grad_(False)" in lines and ".eval()  # holds" not in lines
+
+
+def test_a_step_that_turns_gradients_off_and_on_by_itself_freezes_nothing():
+    def step(model, batch):
+        model.first.requires_grad_(not model.first[0].weight.requires_grad)
+        return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    made = session(training_step=step, valid=None).step(3).step(2)
+    assert not made.changes and not made.trainable
+
+
 def test_a_model_that_has_nothing_left_to_train_is_said():
     model = Net()
     made = session(model=model)
@@ -610,3 +660,71 @@ def test_up_to_what_is_no_layer_is_refused(layer, sentence):
     with pytest.raises(ValueError) as caught:
         session().freeze_to(layer)
     assert sentence in str(caught.value)
+
+
+# -- whatever there is beside
+
+
+class Everything(nn.Module):
+    """A body with all that moves by itself, frozen here, and a head that trains."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(11)
+        self.words = nn.Embedding(12, 8, max_norm=0.7)
+        self.norm = nn.InstanceNorm1d(8, affine=True, track_running_stats=True)
+        self.body = nn.Sequential(
+            nn.utils.parametrizations.spectral_norm(nn.Linear(8, 8)), nn.BatchNorm1d(8), nn.Dropout(0.2),
+            nn.utils.spectral_norm(nn.Linear(8, 8)), nn.utils.parametrizations.weight_norm(nn.Linear(8, 8)), nn.BatchNorm1d(8, affine=False),
+        )  # fmt: skip
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, tokens):
+        return self.head(self.body(self.norm(self.words(tokens).mT).mean(2)))
+
+
+TOKENS = torch.randint(0, 12, (COUNT, 5), generator=torch.Generator().manual_seed(2))
+OTHERS = [
+    {}, {"ema": 0.9}, {"normalise": "unit"}, {"normalise": "max_norm"}, {"normalise": "weight_norm"}, {"dropout": 0.5}, {"weight_decay": 0.5},
+    {"precision": "bf16"}, {"accumulate": 2}, {"clip": "adaptive"}, {"label_smoothing": 0.1}, {"early_stopping": {"patience": 1, "restore": True}},
+    {"optimizer": ("sgd", {"momentum": 0.9, "weight_decay": 0.1, "foreach": True})}, {"optimizer": ("adamw", {"fused": True})},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", OTHERS, ids=str)
+def test_whatever_is_on_beside_what_is_frozen_moves_not_a_bit(options):
+    made = Session(Everything(), (TOKENS, Y), (TOKENS[:10], Y[:10]), batch_size=SIZE, lr=0.05, epochs=2, **options)
+    made.step(2).freeze("words", "norm", "body")
+    before = {name: one.clone() for name, one in made.model.state_dict().items()}
+    made.fit(progress=False)
+    after = made.model.state_dict()
+    moved = {name for name, one in before.items() if not torch.equal(one, after[name])}
+    assert moved == {name for name in before if name.startswith("head.")}
+    assert made.proof.holds and made.proof.tensors == len(before) - len(moved)
+
+
+def test_an_average_of_a_persons_own_leaves_what_is_frozen_alone():
+    model = Net()
+    average = torch.optim.swa_utils.AveragedModel(model)
+
+    def step(model, batch):
+        average.update_parameters(model)
+        return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    made = session(model=model, training_step=step, valid=None).freeze("first", "second").fit(2, progress=False)
+    assert made.proof.holds
+    assert torch.equal(average.module.first[0].weight, model.first[0].weight)
+
+
+def test_an_embedding_with_a_largest_norm_says_when_frozen_what_it_would_have_said():
+    model, twin = Everything(), Everything()
+    made = Session(model, (TOKENS, Y), batch_size=SIZE).freeze("words")
+    torch.testing.assert_close(model.words(TOKENS), twin.words(TOKENS))
+    made.step(3).unfreeze("words")
+    assert model.words.max_norm == 0.7
+
+
+def test_drawing_anew_what_is_frozen_is_meant_and_the_proof_counts_from_there():
+    made = session(valid=None).freeze("first").step(4)
+    made.reinitialise = ("first", "kaiming")
+    assert made.fit(1, progress=False).proof.holds

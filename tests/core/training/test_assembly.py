@@ -218,10 +218,22 @@ def test_predicting_for_samples_of_another_shape_says_both():
         Session(Net(), (X, SEVERAL)).predict(torch.zeros(3, 7))
 
 
-def test_an_optimizer_made_before_the_head_was_swapped_is_refused_with_what_to_do():
+@pytest.mark.parametrize("group", [lambda model: model.parameters(), lambda model: [{"params": one.parameters()} for one in model]])
+def test_an_optimizer_made_before_the_head_was_swapped_moves_the_new_one(group):
+    model, twin = Net(), Net()
+    optimizer = torch.optim.Adam(group(model), lr=0.01)
+    model[2], twin[2] = nn.Linear(8, 3), nn.Linear(8, 3)
+    twin.load_state_dict(model.state_dict())
+    made = Session(model, (X, SEVERAL), optimizer=optimizer)
+    assert made.notes[0].startswith("The optimizer was made before the model got its '2.weight', '2.bias', which it now")
+    plain = Session(twin, (X, SEVERAL), optimizer=torch.optim.Adam(twin.parameters(), lr=0.01)).step(3)
+    assert all(map(torch.equal, made.step(3).model.state_dict().values(), plain.model.state_dict().values()))
+
+
+def test_an_optimizer_whose_head_was_swapped_for_several_layers_is_refused_with_what_to_do():
     model = Net()
     optimizer = torch.optim.Adam(model.parameters())
-    model[2] = nn.Linear(8, 3)
-    sentence = "moves 2 tensors that the model does not have, and not its '2.weight', '2.bias': was a layer replaced"
+    model[2] = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 3))
+    sentence = "moves 2 tensors that the model does not have, and not its '2.0.weight', '2.0.bias', .*: was a layer replaced"
     with pytest.raises(ValueError, match=sentence):
         Session(model, (X, SEVERAL), optimizer=optimizer)

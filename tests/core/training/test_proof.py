@@ -59,3 +59,68 @@ def test_a_tensor_that_an_optimizer_moves_is_named_with_how_far_and_since_when()
     assert run.proof.changed == ("0.bias",)
     assert run.proof.moved["0.bias"] == pytest.approx(0.25 * (run.steps - 2))
     assert run.proof.since["0.bias"] == 2 and run.proof.describe("0.bias").endswith("since step 2")
+
+
+def moved_in_place(run: dlw.Session, name: str) -> None:
+    with torch.no_grad():
+        run.model.state_dict()[name].add_(0.5)
+
+
+def test_what_a_hand_changes_while_it_trains_is_named():
+    run = session(epochs=20).freeze("0", "1").start()
+    run.at_step(lambda: moved_in_place(run, "1.running_mean")).result()
+    proofs = run.wait().proofs()
+    assert run.proof.changed == ("1.running_mean",) and run.proof.moved == {"1.running_mean": pytest.approx(0.5)}
+    assert run.proof.before != run.proof.digest and not proofs["holds"].iloc[-1]
+    # It is not as it was, and it moves no more.
+    assert not run.fit(1, progress=False).proof.moving
+
+
+def test_what_a_hand_changes_between_two_runs_is_said_and_counts_from_there():
+    run = session().freeze("0").fit(1, progress=False)
+    moved_in_place(run, "0.weight")
+    run.fit(1, progress=False)
+    assert run.proof.holds and run.notes[-1].startswith("'0.weight', frozen, was changed by hand after step 3:")
+
+
+def test_layers_drawn_anew_on_purpose_count_from_there():
+    run = session(seed=5).freeze("0", "1").fit(1, progress=False)
+    first = run.proof.digest
+    run.reinitialise = "0"
+    run.fit(1, progress=False)
+    assert run.proof.holds and run.proof.digest != first
+
+
+def test_proofs_go_with_the_run_back_and_to_other_lines():
+    run = session(epochs=4).step(2).freeze("0", "1").fit(2, progress=False)
+    digest, steps = run.proof.digest, run.steps
+    run.rewind(1)
+    assert run.proof is None and run.proofs(now=True).empty
+    run.step(2).freeze("0").fit(1, progress=False)
+    assert run.proof.holds and run.proof.tensors == 2
+    run.switch("main")
+    assert run.proof.digest == digest and run.proof.step == steps
+    assert run.proofs(now=True).iloc[-1].before == digest
+    run.undo()
+    assert run.proof is None
+
+
+def test_a_proof_goes_on_from_a_checkpoint(tmp_path):
+    run = session(epochs=4, checkpoint_dir=tmp_path).freeze("0", "1").fit(2, progress=False)
+    run.close()
+    X, y = torch.randn(24, 4, generator=torch.Generator().manual_seed(1)), torch.arange(24) % 3
+    other = dlw.Session.from_checkpoint(tmp_path, network(), (X, y), batch_size=8, lr=0.1, epochs=4)
+    assert other.proof == run.proof and len(other.proofs()) == len(run.proofs())
+    moved_in_place(other, "1.running_var")
+    # Changed before it goes on: between two runs.
+    other.resume().wait()
+    assert other.notes[-1].startswith("'1.running_var', frozen, was changed by hand")
+    assert other.proof.digest != run.proof.digest and other.proof.tensors == 7
+
+
+def test_tied_weights_are_one_tensor_and_half_precision_is_proved_bit_for_bit():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)).to(torch.bfloat16)
+    model[1].weight = model[0].weight
+    X = torch.randn(24, 4, dtype=torch.bfloat16)
+    run = dlw.Session(model, (X, torch.arange(24) % 3), batch_size=8).freeze("0", "1").fit(1, progress=False)
+    assert run.proof.holds and run.proof.tensors == 3 and run.proof.parameters == 16 + 4 + 4

@@ -13,6 +13,7 @@ from . import (
     duplicates,
     first_batch,
     fitting,
+    freezing,
     gradients,
     initialisation,
     inputs,
@@ -31,6 +32,6 @@ from . import (
 RULES: tuple[Rule, ...] = (
     *loss.RULES, *gradients.RULES, *rate.RULES, *clipping.RULES, *batches.RULES, *fitting.RULES, *chance.RULES,
     *speed.RULES, *precision.RULES, *companions.RULES, *last_layer.RULES, *initialisation.RULES, *units.RULES,
-    *parameters.RULES, *batch_norm.RULES, *inputs.RULES, *targets.RULES, *boxes.RULES, *labels.RULES,
+    *parameters.RULES, *batch_norm.RULES, *freezing.RULES, *inputs.RULES, *targets.RULES, *boxes.RULES, *labels.RULES,
     *duplicates.RULES, *first_batch.RULES,
 )  # fmt: skip

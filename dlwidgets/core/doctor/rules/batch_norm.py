@@ -1,4 +1,4 @@
-"""Rules on BatchNorm: tiny batches, frozen parts, several updates a step."""
+"""Rules on BatchNorm: tiny batches, several updates a step."""
 
 from __future__ import annotations
 
@@ -43,20 +43,6 @@ def find_tiny_batches(evidence: Evidence) -> Iterator[Finding]:
     )  # fmt: skip
 
 
-def find_moving_frozen(evidence: Evidence) -> Iterator[Finding]:
-    """Find BatchNorm that is frozen and goes on averaging."""
-    paths = evidence.model.frozen_norms if evidence.model is not None else ()
-    if paths:
-        yield Finding(
-            "batch_norm_frozen", "medium",
-            f"{paths[0]}{f' and {len(paths) - 1} more' if paths[1:] else ''} is frozen, but its statistics move",
-            "Its parameters do not train, while in train mode it goes on averaging what it gets.",
-            why="requires_grad=False holds a BatchNorm's weights, not its running mean and variance: what the frozen "
-            "layers say changes all the same. freeze() of the session holds these too, as module.eval() does.",
-            layer=paths[0], evidence={"layers": len(paths)},
-        )  # fmt: skip
-
-
 def find_updated_twice(evidence: Evidence) -> Iterator[Finding]:
     """Find BatchNorm that takes several averages in one step."""
     looks = _norms(evidence)
@@ -87,10 +73,6 @@ RULES = (
         "batch_norm", "BatchNorm with tiny batches", find_tiny_batches,
         f"{_SAMPLES} samples or fewer, or under {_VALUES} values a channel (Wu and He 2018, Group normalization)",
         missing=_needs_norms,
-    ),
-    Rule(
-        "batch_norm_frozen", "BatchNorm that moves while frozen", find_moving_frozen,
-        "frozen parameters and train mode", when="model",
     ),
     Rule(
         "batch_norm_twice", "BatchNorm updated several times a step", find_updated_twice,

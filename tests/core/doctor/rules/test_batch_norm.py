@@ -14,16 +14,6 @@ def test_batch_norm_over_two_samples_is_found_and_over_many_is_not():
     assert (one.layer, one.evidence["samples"]) == ("1", 2)
 
 
-def test_batch_norm_that_moves_while_frozen_is_found_until_the_session_holds_it():
-    model = normed()
-    model[1].requires_grad_(False)
-    made = run(model)
-    assert only(made, "batch_norm_frozen").layer == "1"
-    made.freeze("1")
-    made.step(40)
-    assert not found(made, "batch_norm_frozen")
-
-
 def test_a_model_that_is_called_twice_a_step_averages_twice():
     def step(model, batch):
         with torch.no_grad():
