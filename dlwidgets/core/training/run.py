@@ -723,6 +723,7 @@ class Run:
         report = plan_weights(loop.model, weights, strict, entry).carry_out()
         loop.refresh()
         loop.average.restart(loop.parameters)
+        loop.proofs.forget()
         said = str(report).partition("\n")[0]
         if loop.steps:
             said += f" {self._lose_past(f'Weights were loaded after step {loop.steps:,}')}."
