@@ -149,7 +149,7 @@ class Freezing:
         return said or ("nothing changed by it" if changed else "")
 
     def leave(self) -> None:
-        """Leave the model to its owner, who may freeze some of it by hand."""
+        """Leave the model to its owner, who may freeze some."""
         self._left = {id(one): one.requires_grad for one in self.model.parameters()}
 
     def adopt(self, optimizer: Optimizer) -> tuple[TrainablePatterns | None, ...]:

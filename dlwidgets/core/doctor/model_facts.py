@@ -44,7 +44,7 @@ def is_frozen(model: nn.Module, layer: Layer) -> bool:
 
 
 def find_mover(model: nn.Module, optimizers: Iterable[Optimizer], name: str) -> str:
-    """Say what may move a frozen tensor, in a clause; "" for unknown."""
+    """Say what may move a frozen tensor; "" for unknown."""
     path, _, own = name.rpartition(".")
     module = uncompiled(model).get_submodule(path)
     tensor = getattr(module, own, None)

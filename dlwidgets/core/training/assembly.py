@@ -121,7 +121,7 @@ def assemble(
 
 
 def _adopt_new_layers(optimizer: Optimizer, model: nn.Module, beside: Companions) -> str:
-    """Give an optimizer the layers put in after it was made; say so.
+    """Give an optimizer layers that came after it; say so.
 
     As where `model.fc = nn.Linear(512, 10)` came later: what replaces as many tensors takes their place.
 

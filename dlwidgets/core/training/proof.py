@@ -171,7 +171,7 @@ class Proofs:
         self.stale = True
 
     def changed_at_rest(self) -> list[str]:
-        """Return what was changed since the last proof, and have it count from now on."""
+        """Return what was changed since the last proof; accept it."""
         now = {name: digest_tensor(one) for name, one in self.frozen().items() if name in self._last}
         names = [name for name, digest in now.items() if digest != self._last[name]]
         self.forget(names)
