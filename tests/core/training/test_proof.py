@@ -67,7 +67,7 @@ def moved_in_place(run: dlw.Session, name: str) -> None:
 
 
 def test_what_a_hand_changes_while_it_trains_is_named():
-    run = session(epochs=20).freeze("0", "1").start()
+    run = session(epochs=20).freeze("0", "1").step().start()
     run.at_step(lambda: moved_in_place(run, "1.running_mean")).result()
     proofs = run.wait().proofs()
     assert run.proof.changed == ("1.running_mean",) and run.proof.moved == {"1.running_mean": pytest.approx(0.5)}
