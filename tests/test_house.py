@@ -36,6 +36,7 @@ HEAVY = {
     "seaborn",
     "keras",
     "river",
+    "skimage",
     "torchvision",
     "PIL",
     "IPython",
@@ -44,7 +45,7 @@ HEAVY = {
 #: What each room may take from outside, beside the standard library.
 OUTSIDE = {
     "core": {"torch", "numpy", "safetensors", "tqdm"} | HEAVY - {"IPython"},
-    "teaching": {"torch", "numpy"} | HEAVY - {"IPython"},
+    "teaching": {"torch", "numpy", "safetensors"} | HEAVY - {"IPython"},
     "session": {"torch", "numpy", "pandas", "traitlets"},
     "views": {"torch", "numpy", "pandas", "matplotlib", "traitlets", "anywidget", "ipywidgets", "IPython", "marimo"},
 }

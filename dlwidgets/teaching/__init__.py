@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from .data import Data
     from .digits import collages
     from .drawn_shapes import shapes
+    from .faces import lfw
     from .faults import broken
     from .genes import yeast
     from .grammar import sentences
-    from .models import MLP, ChestNet, SmallCNN, TinyTransformer
+    from .models import MLP, ChestNet, FashionNet, SmallCNN, TinyTransformer, pretrained
     from .yolo import YoloV7Tiny
 
 #: Where each public name lives; a module's own name never equals a public one, which it would hide.
@@ -22,6 +23,7 @@ _HOME = {
     "MLP": "models",
     "ChestNet": "models",
     "Data": "data",
+    "FashionNet": "models",
     "SmallCNN": "models",
     "TinyTransformer": "models",
     "YoloV7Tiny": "yolo",
@@ -29,13 +31,15 @@ _HOME = {
     "chestmnist": "chest_images",
     "collages": "digits",
     "findings": "chest",
+    "lfw": "faces",
+    "pretrained": "models",
     "sentences": "grammar",
     "shapes": "drawn_shapes",
     "yeast": "genes",
 }
 __all__ = [
-    "MLP", "ChestNet", "Data", "SmallCNN", "TinyTransformer", "YoloV7Tiny", "broken", "chestmnist", "collages",
-    "findings", "sentences", "shapes", "yeast",
+    "MLP", "ChestNet", "Data", "FashionNet", "SmallCNN", "TinyTransformer", "YoloV7Tiny", "broken", "chestmnist",
+    "collages", "findings", "lfw", "pretrained", "sentences", "shapes", "yeast",
 ]  # fmt: skip
 
 

@@ -18,6 +18,8 @@ SMALLEST, LARGEST = 0.08, 0.2
 _HIDDEN = 0.3
 #: So many places are tried for a shape, before it is left out.
 _TRIES = 8
+#: So many pictures at the beginning have nothing wrong.
+_LOOKED_AT = 8
 
 ABOUT = """Pictures of {size}×{size} pixels, drawn from seed {seed}: 1 to {most} shapes at random places, of any size,
 colour and order, some hiding a part of another, on a shaded background with noise. Each has a box around all of it in
@@ -199,12 +201,16 @@ DISTANCE: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] 
 def _spoil_some(
     change: Callable[[dict[str, Tensor], int, int, int], None],
 ) -> Callable[[list[dict[str, Tensor]], int, int, np.random.Generator], None]:
-    """Return what changes one box in ten, and the first of all."""
+    """Return what changes one box in ten, but not the first.
+
+    The first pictures are right, as those that one looks at are; one of the last picture is wrong in any case.
+    """
 
     def spoil(targets: list[dict[str, Tensor]], size: int, classes: int, random: np.random.Generator) -> None:
         for number, target in enumerate(targets):
             for nth in range(len(target["labels"])):
-                if random.random() < 0.1 or number == nth == 0:
+                drawn = random.random() < 0.1 and number >= _LOOKED_AT
+                if drawn or (number == len(targets) - 1 and nth == 0):
                     change(target, nth, size, classes)
 
     return spoil

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,28 +18,38 @@ _SLACK = 0.01
 
 @dataclass(frozen=True)
 class BoxFacts:
-    """What the boxes of a batch hold.
+    """What the boxes of a batch, or of all samples, hold.
 
     Attributes
     ----------
     count : how many there are.
-    rows : whether they are rows (class, x, y, width, height), as YOLO has them, which are shares of the image.
+    form : "rows" (class, x, y, width, height), as YOLO has them, which are shares of the image; "corners" (x1, y1, x2,
+        y2) in pixels, as a detector takes them; "" where nobody said.
     high : the largest coordinate.
     outside, empty : how many reach beyond the image; have no area.
-    image : (height, width) of the images; None where it is not known.
+    image : (height, width) of the first image; None where it is not known.
+    unnumbered, label : how many have a label that is the number of no class, and the first of these labels.
+    classes : how many there are; None where nobody said.
+    first : what is wrong ("outside", "empty", "unnumbered") -> the number of the first image with such a box.
     """
 
     count: int
-    rows: bool
+    form: str
     high: float
     outside: int
     empty: int
     image: tuple[int, int] | None = None
+    unnumbered: int = 0
+    label: int = 0
+    classes: int | None = None
+    first: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def pixels(self) -> bool:
-        """Whether rows that are shares of the image are in pixels."""
-        return self.rows and self.high > 1.5
+    def unit(self) -> str:
+        """The unit that is wrong; "" where it is right."""
+        if self.form == "rows":
+            return "pixels" if self.high > 1.5 else ""
+        return "shares" if self.form == "corners" and self.high <= 1 and max(self.image or (1,)) > 1 else ""
 
 
 def find_boxes(batch: Any, inputs: Any) -> BoxFacts | None:
@@ -57,6 +67,38 @@ def find_boxes(batch: Any, inputs: Any) -> BoxFacts | None:
     given = {id(one) for one in tree_tensors(inputs)}
     rows = [found for one in tree_tensors(batch) if id(one) not in given and (found := _rows(one)) is not None]
     return _of_centres(torch.cat(rows), image) if rows else None
+
+
+def measure_targets_of_detector(
+    images: Any, targets: Sequence[Mapping[str, Any]], classes: int | None
+) -> BoxFacts | None:
+    """Measure boxes that a detector is given; None where there are none.
+
+    `images` are N x C x H x W or a list of C x H x W; `targets` a dict for each, with "boxes", n x 4 corners in pixels,
+    and "labels", n numbers of `classes`.
+    """
+    if not len(targets):
+        return None
+    boxes = [torch.as_tensor(one["boxes"]).detach().float().cpu() for one in targets]
+    counts = torch.tensor([len(one) for one in boxes])
+    if not int(counts.sum()):
+        return None
+    sizes = torch.tensor([tuple(image.shape[-2:]) for image in images])
+    which = torch.arange(len(boxes)).repeat_interleave(counts)
+    corners, labels = torch.cat(boxes), torch.cat([torch.as_tensor(one["labels"]).cpu() for one in targets])
+    limit = sizes[which].flip(1)
+    first, last = corners[:, :2], corners[:, 2:]
+    wrong = {
+        "outside": ((first < -_SLACK * limit) | (last > (1 + _SLACK) * limit)).any(1),
+        "empty": ~(last > first).all(1),
+        "unnumbered": (labels < 0) | (labels >= (classes or torch.inf)),
+    }
+    seen = {name: int(which[some.nonzero()[0, 0]]) for name, some in wrong.items() if some.any()}
+    strange = labels[wrong["unnumbered"]].tolist()
+    return BoxFacts(
+        len(corners), "corners", float(corners.max()), int(wrong["outside"].sum()), int(wrong["empty"].sum()),
+        tuple(sizes[0].tolist()), len(strange), *map(int, strange[:1] or [0]), classes, seen,
+    )  # fmt: skip
 
 
 def _named(tree: Any) -> Iterator[torch.Tensor]:
@@ -91,7 +133,7 @@ def _of_centres(boxes: torch.Tensor, image: tuple[int, ...]) -> BoxFacts:
     limit = limit.to(boxes)
     beyond = (centre - size / 2 < -_SLACK * limit) | (centre + size / 2 > (1 + _SLACK) * limit)
     return BoxFacts(
-        len(boxes), True, high, int(beyond.any(1).sum()), int((size <= 0).any(1).sum()), (image[0], image[1])
+        len(boxes), "rows", high, int(beyond.any(1).sum()), int((size <= 0).any(1).sum()), (image[0], image[1])
     )
 
 
@@ -105,4 +147,4 @@ def _of_corners(boxes: torch.Tensor, image: tuple[int, ...]) -> BoxFacts:
     limit = limit.to(boxes)
     end = first + last if sizes and high > 1 else last
     beyond = (first < -_SLACK * limit) | (end > (1 + _SLACK) * limit)
-    return BoxFacts(len(boxes), False, high, int(beyond.any(1).sum()), int(empty.sum()), (image[0], image[1]))
+    return BoxFacts(len(boxes), "", high, int(beyond.any(1).sum()), int(empty.sum()), (image[0], image[1]))

@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from ..base.trees import tree_tensors
+from ..data.detection import DetectionSamples, is_target_list
 from ..data.source import Rows
 from ..data.task import find_unknown, ignored_class, unpack_batch
-from .box_facts import BoxFacts, find_boxes
+from .box_facts import BoxFacts, find_boxes, measure_targets_of_detector
 from .row_matches import Agreement, Repeats, compare_neighbours, find_repeats
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 #: Samples, and numbers, of the inputs that are looked at: some milliseconds.
 SAMPLES, _NUMBERS = 2_048, 1_000_000
-#: Numbers of the targets that are counted.
-_TARGETS = 4_000_000
+#: Numbers of the targets that are counted, and images whose boxes are.
+_TARGETS, _IMAGES = 4_000_000, 20_000
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,9 @@ def measure_data(data: SessionData, batch: Any = None, target: str | None = None
     """
     rows = rows_in_memory(data.train)
     if rows is None:
+        pictures = getattr(data.train, "source", None)
+        if isinstance(pictures, DetectionSamples):
+            return DataFacts(_measure_part(pictures.images, pictures.targets, data.task, whole=True))
         if batch is None:
             return None
         inputs, targets = _split(batch, data.task, target)
@@ -212,8 +216,14 @@ def _measure_part(inputs: Any, targets: Any, task: Task, whole: bool = False, ba
         size = len(array)
     return PartFacts(
         whole, size or 0, measure_array(array) if size else None, measure_targets(targets, task),
-        find_boxes(batch, inputs),
+        _measure_boxes(inputs, targets, task, batch),
     )  # fmt: skip
+
+
+def _measure_boxes(inputs: Any, targets: Any, task: Task, batch: Any) -> BoxFacts | None:
+    if task.name == "detection" and is_target_list(targets):
+        return measure_targets_of_detector(inputs, targets[:_IMAGES], len(task.classes) if task.classes else None)
+    return find_boxes(batch, inputs)
 
 
 def measure_array(tensor: torch.Tensor, channels: bool = True) -> ArrayFacts | None:
