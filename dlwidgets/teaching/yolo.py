@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from ..core.scoring.boxes import clip_boxes, suppress_overlaps
 from .data import check_integer
 from .models import count_classes
-from .yolo_loss import WEIGHTS, Grid, YoloLoss, check_targets
+from .yolo_loss import Grid, YoloLoss, check_targets
 
 #: Width and height in pixels of three boxes for each stride, found on COCO, as in darknet's yolov7-tiny.cfg.
 ANCHORS = (((10, 13), (16, 30), (33, 23)), ((30, 61), (62, 45), (59, 119)), ((116, 90), (156, 198), (373, 326)))
@@ -22,8 +22,6 @@ STRIDES = (8, 16, 32)
 _CANDIDATES, _MOST = 1000, 300
 #: What pads an image: grey, as in darknet.
 _GREY = 0.5
-
-Targets = Sequence[dict[str, Tensor]]
 
 
 class YoloV7Tiny(nn.Module):
@@ -62,14 +60,14 @@ class YoloV7Tiny(nn.Module):
         if not 0 < width <= 4:
             raise ValueError(f"width is {width!r}; give a factor above 0, such as 0.25, and 4 at most.")
         self.classes, self.channels = count_classes(classes), check_integer("channels", channels, least=1)
-        self.confidence, self.iou = confidence, iou
-        self.register_buffer("anchors", _read_anchors(anchors))
-        #: What each loss is multiplied by; change an entry, and the next step has it.
-        self.weights = dict(WEIGHTS)
+        self.width, self.confidence, self.iou = width, confidence, iou
+        sizes = _read_anchors(anchors)
+        self.anchors = tuple(tuple(map(tuple, level)) for level in sizes.tolist())
+        self.register_buffer("anchor_sizes", sizes, persistent=False)
         self.backbone = YoloBackbone(channels, width)
         self.head = YoloHead(self.classes, width)
 
-    def forward(self, images: Tensor | Sequence[Tensor], targets: Targets | None = None) -> Any:
+    def forward(self, images: Tensor | Sequence[Tensor], targets: Sequence[dict[str, Tensor]] | None = None) -> Any:
         """Return losses in train mode, in eval mode boxes; without targets maps."""
         batch, sizes = self.stack(images)
         maps = self._maps(batch)
@@ -85,10 +83,10 @@ class YoloV7Tiny(nn.Module):
         """
         return self._maps(self.stack(images)[0])
 
-    def loss(self, maps: list[Tensor], targets: Targets) -> dict[str, Tensor]:
+    def loss(self, maps: list[Tensor], targets: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         """Return the weighted losses "box", "objectness" and "class" of raw predictions.
 
-        Their sum is what is trained; each is multiplied by its entry of `weights` already. See `YoloLoss`.
+        Their sum is what is trained: each has been multiplied by its published weight already. See `YoloLoss`.
 
         Raises
         ------
@@ -96,7 +94,7 @@ class YoloV7Tiny(nn.Module):
         """
         grid = self._grid(maps)
         boxes, labels, image = check_targets(targets, len(maps[0]), self.classes, grid.extent)
-        return YoloLoss(grid, self.weights)(_flatten(maps), boxes, labels, image)
+        return YoloLoss(grid)(_flatten(maps), boxes, labels, image)
 
     @torch.no_grad()
     def decode(
@@ -162,10 +160,10 @@ class YoloV7Tiny(nn.Module):
 
     def _maps(self, batch: Tensor) -> list[Tensor]:
         found = self.head(self.backbone(batch))
-        return [one.unflatten(1, (self.anchors.shape[1], -1)).permute(0, 1, 3, 4, 2) for one in found]
+        return [one.unflatten(1, (len(self.anchors[0]), -1)).permute(0, 1, 3, 4, 2) for one in found]
 
     def _grid(self, maps: list[Tensor]) -> Grid:
-        return Grid([tuple(one.shape[2:4]) for one in maps], self.anchors, STRIDES)
+        return Grid([tuple(one.shape[2:4]) for one in maps], self.anchor_sizes, STRIDES)
 
     def extra_repr(self) -> str:
         """Say how many classes it predicts."""

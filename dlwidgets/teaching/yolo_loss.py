@@ -82,7 +82,9 @@ class Grid:
 
 @dataclass(frozen=True)
 class YoloLoss:
-    """How far predictions are from the boxes, in three named parts.
+    """How far predictions are from the boxes, in three parts.
+
+    Each part is multiplied by its entry of `WEIGHTS`.
 
     box : 1 - complete IoU, its mean over the places that answer for a box, summed over the strides.
     objectness : binary cross-entropy at all places; the target is the complete IoU of what a place predicts where it
@@ -97,7 +99,6 @@ class YoloLoss:
     """
 
     grid: Grid
-    weights: Mapping[str, float]
 
     def __call__(self, values: Tensor, boxes: Tensor, labels: Tensor, image: Tensor) -> dict[str, Tensor]:
         """Return the weighted losses of raw predictions.
@@ -118,9 +119,9 @@ class YoloLoss:
         objects = F.binary_cross_entropy_with_logits(values[..., 4], wanted, reduction="none").mean(0)
         parts = zip(objects.split(self.grid.counts), _BALANCE)
         return {
-            "box": self.weights["box"] * ((1 - iou) * share).sum(),
-            "objectness": self.weights["objectness"] * sum(one.mean() * weight for one, weight in parts),
-            "class": self.weights["class"] * classes / 80 * (said.mean(1) * share).sum(),
+            "box": WEIGHTS["box"] * ((1 - iou) * share).sum(),
+            "objectness": WEIGHTS["objectness"] * sum(one.mean() * weight for one, weight in parts),
+            "class": WEIGHTS["class"] * classes / 80 * (said.mean(1) * share).sum(),
         }
 
     def assign(self, values: Tensor, boxes: Tensor, labels: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

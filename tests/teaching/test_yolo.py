@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dlwidgets import teaching
+from dlwidgets import Session, activations, teaching
 from dlwidgets.core.layers.summary import summary
 from dlwidgets.core.scoring.boxes import box_ciou
 from dlwidgets.core.scoring.detections import Detections
@@ -270,15 +271,6 @@ def test_the_losses_are_those_of_the_formulas(guesses):
         assert losses[name].item() == pytest.approx(value, rel=1e-4), name
 
 
-def test_the_loss_weighs_its_parts_as_it_is_told_to(guesses):
-    model, maps, targets = guesses
-    before = model.loss(maps, targets)
-    other = copy.deepcopy(model)
-    other.weights["box"] *= 2
-    after = other.loss(maps, targets)
-    assert after["box"] == 2 * before["box"] and after["class"] == before["class"]
-
-
 def test_the_same_batch_gives_the_same_gradients(guesses):
     model, maps, targets = guesses
     first, second = (torch.autograd.grad(sum(model.loss(maps, targets).values()), maps) for _ in range(2))
@@ -322,3 +314,43 @@ def test_half_a_minute_teaches_it_to_find_shapes():
     found = model.eval()(data.valid[0])
     scores = Detections(data.valid[1], found, dict(enumerate(data.classes)))
     assert scores.map50 > 0.8
+
+
+# -- in a session
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Return a session that trained a few steps with the backbone frozen, and the data."""
+    data = teaching.shapes(16, 4, size=64)
+    session = Session(small(), data.train, data.valid, optimizer="adam", lr=1e-3, batch_size=8, seed=0)
+    session.freeze("backbone")
+    session.step(2)
+    return session, data
+
+
+def test_a_session_trains_it_as_a_plain_loop_does(trained):
+    session, data = trained
+    X, y = data.train
+    model = small().train()
+    model.backbone.requires_grad_(False)
+    model.backbone.eval()
+    optimizer = torch.optim.Adam(filter(lambda one: one.requires_grad, model.parameters()), lr=1e-3)
+    for rows in torch.randperm(16, generator=torch.Generator().manual_seed(0)).split(8):
+        optimizer.zero_grad()
+        sum(model(X[rows], [y[row] for row in rows.tolist()]).values()).backward()
+        optimizer.step()
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), session.model.state_dict().values()))
+
+
+def test_a_script_says_how_it_was_made(trained, tmp_path):
+    session, _ = trained
+    session.to_script(tmp_path / "script.py")
+    text = (tmp_path / "script.py").read_text("utf-8")
+    assert re.search(r"model = YoloV7Tiny\((classes=)?3, width=0.125\)", text)
+
+
+def test_its_layers_can_be_looked_at(trained):
+    session, data = trained
+    maps = activations(session.model, data.valid[0][:1], ["backbone.stage2", "head.predictions.stride16"])
+    assert [tuple(one.shape) for one in maps.values()] == [(1, 16, 8, 8), (1, 24, 4, 4)]
