@@ -24,6 +24,7 @@ _HOMES = {
     "ConfusionGrid": "views.confusion.view",
     "ActivationBrowser": "views.activations.view",
     "Doctor": "views.doctor.view",
+    "FineTunePanel": "views.finetune.view",
     "Dashboard": "views.dashboard",
     "Experiment": "views.experiment",
 }
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .views.dashboard import Dashboard
     from .views.doctor.view import Doctor
     from .views.experiment import Experiment
+    from .views.finetune.view import FineTunePanel
     from .views.layers.view import LayerTable
     from .views.training.view import TrainingPanel
 

@@ -2,7 +2,7 @@
 import { decision, gravity, hostOf, listen, live, make, makeButton, makeOffer, say, whole, wishes } from "./front.js";
 
 /** The views of which "simple" shows one, and what they are called. */
-const TABS = /** @type {[string, string][]} */ ([["confusion", "Confusion"], ["activations", "Activations"], ["layers", "Layers"], ["doctor", "Doctor"]]);
+const TABS = /** @type {[string, string][]} */ ([["confusion", "Confusion"], ["activations", "Activations"], ["layers", "Layers"], ["finetune", "Fine-tuning"], ["doctor", "Doctor"]]);
 /** From this width on the doctor stands beside the curves [px]. */
 const WIDE = 1040;
 /** For so many frames views are waited for that the host has not put into the dashboard yet. */

@@ -14,6 +14,7 @@ from .activations.view import ActivationBrowser
 from .confusion.view import ConfusionGrid
 from .curves.view import Curves
 from .doctor.view import Doctor
+from .finetune.view import FineTunePanel
 from .layers.view import LayerTable
 from .training.view import TrainingPanel
 from .view import Arranged, View, close_widgets, module, style
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 #: Whether one of the tabs is shown, or all views.
 SHOWS = ("simple", "full")
 #: The views in tabs: the attributes of the dashboard that hold them.
-TABS = ("confusion", "activations", "layers", "doctor")
+TABS = ("confusion", "activations", "layers", "finetune", "doctor")
 
 
 class Tabs(View):
@@ -96,8 +97,9 @@ class Dashboard(Arranged):
 
     Attributes
     ----------
-    training, curves, doctor, layers, confusion, activations : the views, each usable by itself.
-    show, tab : what is shown, "simple" or "full", and "confusion", "activations", "layers" or "doctor"; can be set.
+    training, curves, doctor, layers, confusion, activations, finetune : the views, each usable by itself.
+    show, tab : what is shown, "simple" or "full", and "confusion", "activations", "layers", "finetune" or "doctor";
+        can be set.
     """
 
     def __init__(self, session: Session, show: str = "simple") -> None:
@@ -108,13 +110,14 @@ class Dashboard(Arranged):
         self.training, self.curves, self.layers = TrainingPanel(session), Curves(session), LayerTable(session)
         self.confusion = ConfusionGrid(session, table=show == "full")
         self.activations, self.doctor = ActivationBrowser(session), Doctor(session)
+        self.finetune = FineTunePanel(session, restrictions=self.training.restrictions)
         self._tabs = Tabs(session, show, self._open, self.doctor)
         for name in TABS:
             getattr(self, name).add_class("dlw-tabbed").add_class(f"dlw-tabbed-{name}")
         steer = ipywidgets.Box([self.training.controls, self.curves]).add_class("dlw-row-steer")
         look = ipywidgets.Box([self.confusion, self.activations]).add_class("dlw-row-look")
         self._rows = [steer.add_class("dlw-row"), look.add_class("dlw-row")]
-        super().__init__([self.training.bar, steer, self._tabs, self.doctor, self.layers, look])
+        super().__init__([self.training.bar, steer, self._tabs, self.doctor, self.layers, look, self.finetune])
         self.add_class("dlw-dash")
         self._tabs.belong(str(self.model_id))
         self.doctor.opens = lambda tab: self._tabs.wish("tab", tab)
@@ -122,7 +125,9 @@ class Dashboard(Arranged):
     @property
     def views(self) -> tuple[Any, ...]:
         """The views, from top to bottom."""
-        return self.training, self.curves, self.doctor, self.layers, self.confusion, self.activations
+        return (
+            self.training, self.curves, self.doctor, self.layers, self.confusion, self.activations, self.finetune,
+        )  # fmt: skip
 
     @property
     def _live(self) -> list[Any]:

@@ -12,6 +12,7 @@ from .activations.view import ActivationBrowser
 from .confusion.view import ConfusionGrid
 from .curves.view import Curves
 from .doctor.view import Doctor
+from .finetune.view import FineTunePanel
 from .layers.view import LayerTable
 from .training.view import TrainingPanel
 from .view import Arranged, close_widgets
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 CONTROLS = ("lr", "batch_size", "clip")
 VIEWS = {
     "curves": Curves, "doctor": Doctor, "confusion": ConfusionGrid, "activations": ActivationBrowser,
-    "layers": LayerTable,
+    "layers": LayerTable, "finetune": FineTunePanel,
 }  # fmt: skip
 
 
@@ -36,7 +37,7 @@ class Experiment(Arranged):
     ----------
     session : the session that is shown and steered.
     show : what is shown, in this order: of the controls "lr", "batch_size", "clip", of the views "curves",
-        "doctor", "confusion", "activations", "layers". None: the learning rate and the curves.
+        "doctor", "confusion", "activations", "layers", "finetune". None: the learning rate and the curves.
 
     Attributes
     ----------

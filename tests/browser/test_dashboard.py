@@ -57,7 +57,7 @@ def test_at_first_sight_there_is_one_screen_with_one_view_in_tabs(desk):
     expect(board.locator(".dlw-confusion .dlw-head")).to_contain_text("after step 60")
     for width in (700, 1024, 1280):
         page.set_viewport_size({"width": width, "height": 1600})
-        for name in ("doctor", "activations", "layers", "confusion"):
+        for name in ("doctor", "activations", "layers", "fine-tuning", "confusion"):
             board.get_by_role("tab", name=name).click()
             expect(board.get_by_role("tabpanel")).to_have_count(1)
             assert board.evaluate(_STICKS_OUT) == [], (width, name)
@@ -66,7 +66,7 @@ def test_at_first_sight_there_is_one_screen_with_one_view_in_tabs(desk):
             # A table has a mark to click in each of its rows.
             desk.wait_for(lambda: board.evaluate(FIRST_SIGHT)["height"] <= 800, f"{name} on one screen of {width} px")
             sight = board.evaluate(FIRST_SIGHT)
-            assert (len(sight["controls"]) <= 26 or name == "layers") and sight["stops"] <= 40, sight
+            assert (len(sight["controls"]) <= 27 or name == "layers") and sight["stops"] <= 40, sight
     # What is not shown is not drawn, and is right as soon as its tab is opened.
     desk.wait_until("board.layers._drawn == board.layers.frame")
     frames = "[board.layers.frame, board.activations.frame, board.curves.frame]"
@@ -82,6 +82,8 @@ def test_at_first_sight_there_is_one_screen_with_one_view_in_tabs(desk):
     tab.focus()
     page.keyboard.press("End")
     expect(board.get_by_role("tab", name="Doctor")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    expect(board.locator(".dlw-finetune")).to_contain_text("parameters train")
     page.keyboard.press("ArrowLeft")
     expect(board.locator(".dlw-layers")).to_contain_text("Measured in step 1")
     page.keyboard.press("ArrowLeft")

@@ -41,6 +41,7 @@ def pictures(board) -> list[View]:
         board.training._facts,
         board.curves,
         board.doctor,
+        board.finetune,
         board._tabs,
         board.layers,
         board.confusion,
@@ -51,7 +52,9 @@ def pictures(board) -> list[View]:
 def test_one_line_shows_every_view_of_the_session(wire, session):
     board = Dashboard(session)
     kinds = {type(view).__name__ for view in board.views}
-    assert kinds == {"TrainingPanel", "Curves", "Doctor", "LayerTable", "ConfusionGrid", "ActivationBrowser"}
+    assert kinds == {
+        "TrainingPanel", "Curves", "Doctor", "LayerTable", "FineTunePanel", "ConfusionGrid", "ActivationBrowser",
+    }  # fmt: skip
     assert all(view.problem == "" for view in pictures(board))
     board.close()
 

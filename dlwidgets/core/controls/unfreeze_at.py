@@ -125,6 +125,7 @@ class UnfreezeAt(Control):
         "unfreeze_steps", "thaw", "thaw_at", "freeze_until", "freeze_epochs",
     )  # fmt: skip
     acts_as = TIMETABLE
+    at_rest = True
     touches = ("trainable",)
     writer = _NoWriter
     rows = (

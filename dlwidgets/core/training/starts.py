@@ -78,9 +78,13 @@ class StartTrials:
 
     @property
     def measure(self) -> str:
-        """What they are compared by: the metric, "valid_loss" or "loss"."""
+        """What they are compared by: the metric, "valid_loss" or "loss".
+
+        It is the first that all have and that tells them apart.
+        """
         for attribute, name in (("metric", self.metric), ("valid_loss", "valid_loss")):
-            if not any(np.isnan(getattr(one, attribute)) for one in self.tried):
+            values = {getattr(one, attribute) for one in self.tried}
+            if len(values) > min(1, len(self.tried) - 1) and not any(map(np.isnan, values)):
                 return name
         return "loss"
 
@@ -94,7 +98,7 @@ class StartTrials:
         most = max((one.steps for one in self.tried), default=0)
         fit = [one for one in self.tried if not one.note and one.steps == most and np.isfinite(self.value_of(one))]
         less = self.measure == "loss" or self.measure in LESS_IS_BETTER
-        return min(fit, key=lambda one: self.value_of(one) * (1 if less else -1), default=None)
+        return min(fit, key=lambda one: (self.value_of(one) * (1 if less else -1), one.valid_loss), default=None)
 
     @property
     def sentence(self) -> str:
@@ -104,8 +108,11 @@ class StartTrials:
         words = self.measure.replace("_", " ").replace("valid", "validation")
         each = [f"{one.name} {format_number(self.value_of(one))} in {one.seconds:.2g} s" for one in self.tried]
         said = f"{words.capitalize()} after {pluralize(self.tried[0].steps, 'step')} from step {self.start:,}: "
-        kept = f" Not drawn anew, since nothing says how: {quote_names(self.kept, 4)}." if self.kept else ""
-        return f"{said}{', '.join(each)}.{kept}"
+        return f"{said}{', '.join(each)}.{self.describe_kept()}"
+
+    def describe_kept(self) -> str:
+        """Return a sentence on what was not drawn anew, or ""."""
+        return f" Not drawn anew, since nothing says how: {quote_names(self.kept, 4)}." if self.kept else ""
 
     def take(self, name: str | None = None) -> TriedStart:
         """Go on from the end of a start; None: the best.
@@ -206,14 +213,14 @@ def starting_wishes(run: Run, head: Sequence[str], drawn: Sequence[str]) -> dict
     read = run.steering.read
     everything = read("trainable", {"*": True})
     # A timetable would have the head no longer be alone; factors are for what was trained before.
-    plain = {name: None for name in ("unfreeze_at",) if name in run.steering.names}
-    one_rate = {name: None for name in ("lr_scale",) if name in run.steering.names}
-    drawing = {"reinitialise": read("reinitialise", list(drawn)), **one_rate}
+    plain: dict[str, Any] = {"unfreeze_at": None}
     return {
-        HEAD: {"trainable": read("trainable", list(head)), **plain},
-        ALL: {"trainable": everything, **plain},
-        SCRATCH: {"trainable": everything, **drawing, **plain},
-    }
+        HEAD: {**plain, "trainable": read("trainable", list(head))},
+        ALL: {**plain, "trainable": everything},
+        SCRATCH: {
+            **plain, "trainable": everything, "lr_scale": None, "reinitialise": read("reinitialise", list(drawn)),
+        },
+    }  # fmt: skip
 
 
 def count_trained(model: nn.Module, choice: Any) -> int:

@@ -1,0 +1,1 @@
+"""FineTunePanel: what trains, at which rate, and from when on."""
