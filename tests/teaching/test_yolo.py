@@ -354,3 +354,16 @@ def test_its_layers_can_be_looked_at(trained):
     session, data = trained
     maps = activations(session.model, data.valid[0][:1], ["backbone.stage2", "head.predictions.stride16"])
     assert [tuple(one.shape) for one in maps.values()] == [(1, 16, 8, 8), (1, 24, 4, 4)]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_wrong_boxes_are_told_before_the_first_step(wrong):
+    data = teaching.shapes(16, 4, size=64, wrong=wrong)
+    said = {"shares": r"the first images \(ValueError: Box .* in shares of the image", "class": "the label 3"}
+    if wrong in said:
+        with pytest.raises(ValueError, match=said[wrong]):
+            Session(small(), data.train, data.valid, batch_size=8, classes=data.classes)
+        return
+    session = Session(small(), data.train, data.valid, batch_size=8, classes=data.classes)
+    session.diagnose()
+    assert [one.rule for one in session.findings] == ["boxes_wrong"] and session.steps == 0

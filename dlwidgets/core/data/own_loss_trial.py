@@ -81,6 +81,8 @@ class OwnLossTrial:
         found, own = Task("detection", self.loss, "the targets are boxes with labels", _names(self.classes)), None
         if self.step is None and self.loss is None:
             own, why = self._try(find_call(self.model, inputs), *raw, single=True)
+            if own is None and "(ValueError: " in why:  # a detector, which says what is wrong with the data
+                raise ValueError(f"{type(self.model).__name__} gives no loss for the first images{why}.")
             if own is None:
                 raise ValueError(
                     f"The targets are boxes, and {type(self.model).__name__} gives no loss for them{why}: a detector "
