@@ -729,6 +729,14 @@ class Session(HasTraits):
             self.trainable = loop.freezing.only_after(layer, order, loop.optimizer)
         return self
 
+    def why_frozen(self) -> dict[str, str]:
+        """Return path -> by what it is frozen, for each layer that is.
+
+        As "by 'features'", the pattern that counts; "by requires_grad alone" where no wish froze it; and whether its
+        running statistics are held.
+        """
+        return self._run.loop.freezing.reasons()
+
     def _choose(self, what: tuple[Any, ...], trains: bool) -> Self:
         self._run.check_open()
         loop = self._run.loop

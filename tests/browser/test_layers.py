@@ -253,6 +253,21 @@ def test_a_click_freezes_while_training_and_the_frozen_weights_stay_as_they_are(
     desk.wait_until("not torch.equal(kept['stage2.conv.weight'], session.model.state_dict()['stage2.conv.weight'])")
 
 
+def test_all_up_to_a_layer_is_frozen_by_key_by_mouse_and_from_the_menu(desk, table):
+    def frozen(path: str, pressed: str) -> None:
+        expect(line(table, path).locator(".dlw-lay-freeze")).to_have_attribute("aria-pressed", pressed)
+
+    line(table, "stage2").click()
+    table.locator(".dlw-lay-grid").press("Shift+F")
+    frozen("stage1", "true"), frozen("stage2", "true")
+    expect(line(table, "stage1").locator(".dlw-lay-trains")).to_have_attribute("title", re.compile("^frozen: by 'stage1'"))
+    line(table, "stage1").locator(".dlw-lay-freeze").click(modifiers=["Shift"])
+    frozen("stage1", "true"), frozen("stage2", "false")
+    table.get_by_role("button", name="Freeze", exact=True).click()
+    table.get_by_role("menuitem", name="Unfreeze all").click()
+    frozen("stage1", "false")
+
+
 def test_freezing_everything_is_refused_with_a_sentence(desk, table):
     table.locator(".dlw-lay-line:visible .dlw-lay-freeze").first.click()
     expect(table.locator(".dlw-note")).to_contain_text("nothing to train")

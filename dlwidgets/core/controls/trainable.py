@@ -81,6 +81,23 @@ class Freezing:
         flags = parts.train_flags(self.choice)
         return {name for names, flag in zip(parts.names, flags) if flag is False for name in names}
 
+    def reasons(self) -> dict[str, str]:
+        """Return path -> by what the frozen parameters there are frozen."""
+        parts, held = FreezableParts(self.model), set(map(id, self._held_layers))
+        said = ["by requires_grad alone"] * parts.count
+        for pattern, on in (self.choice or {}).items():
+            words = f"by {pattern!r}{', requires_grad alone' if on == WEIGHTS else ''}"
+            for number in parts.match(pattern):
+                said[number] = words
+        found = {}
+        for path, module in parts.places.items():
+            numbers = (number for number in parts.inside(module) if number < len(parts.tensors))
+            words = dict.fromkeys(said[number] for number in numbers if not parts.tensors[number].requires_grad)
+            if words:
+                keeps = statistics_of(module) and ("held" if id(module) in held else "not held")
+                found[path] = list_few([*words], 2) + (f"; its running statistics are {keeps}" if keeps else "")
+        return found
+
     def frozen_by_hand(self) -> list[str]:
         """Return the fewest names of what is frozen, but by no pattern."""
         parts = FreezableParts(self.model)

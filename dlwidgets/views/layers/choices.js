@@ -56,6 +56,15 @@ export function freezingOf(model, want, repaint, signal) {
       after(ANSWER + 10, repaint, signal);
       repaint();
     },
+    /** Freeze all up to what a line stands for, and let the rest train. @param {Tree} tree @param {Line} line */
+    upTo(tree, line) {
+      const path = pathsOf(tree, line).slice(-1)[0];
+      asking.clear();
+      if (letterOf(tree, line) !== "-") asking.set(path, { letter: "n", until: performance.now() + ANSWER });
+      want.call("freeze_to", path);
+      after(ANSWER + 10, repaint, signal);
+      repaint();
+    },
     /** The letter that is asked for and not in force, or "". @param {Tree} tree @param {Line} line */
     wanted(tree, line) { return asking.get(pathsOf(tree, line)[0])?.letter ?? ""; },
     /** Forget what is in force, or was refused. @param {Tree | null} tree */

@@ -42,7 +42,7 @@ export function elementsOf() {
  *   picture: import("./tree.js").Picture, look: import("./tree.js").Look, listing: import("./tree.js").Listing,
  *   selection: ReturnType<typeof import("./choices.js").selectionOf>, freezing: ReturnType<typeof import("./choices.js").freezingOf>,
  *   cursor: string, toSee: string, followed: string | null | undefined,
- *   columns: Column[], room: number, choose: HTMLElement | null, fit: {of: any[], columns: Column[], step: number, width: (text: string) => number}, pool: Parts[], places: number[], said: {words: string, until: number}, repaint: () => void,
+ *   columns: Column[], room: number, choose: HTMLElement | null, freezes: HTMLElement | null, fit: {of: any[], columns: Column[], step: number, width: (text: string) => number}, pool: Parts[], places: number[], said: {words: string, until: number}, repaint: () => void,
  * }} Table */
 
 /** Whether a line can be folded. @param {Table} table @param {Line} line */
@@ -116,6 +116,7 @@ export function drawWords(table) {
   say(measuring, some ? measuredWords(moment, !!about.live) : "");
   measuring.hidden = !some || !about.live;
   tools.hidden = !some;
+  if (table.freezes) table.freezes.hidden = !about.live;
   attribute(grid, "aria-label", `Layers of ${about.name ?? "the model"}`);
   if (!tree) return;
   // What the search has found, and the button for all folds.
@@ -156,7 +157,7 @@ export function drawLines(table) {
     table.places[slot] = place;
     /** @type {What} */
     const what = {
-      tree, live, found: picture.found, moment, steered, wanted: freezing.wanted(tree, line), line, open: isOpen(picture, look, listing, line, i), folds: folds(table, line), flat: listing.flat,
+      tree, live, found: picture.found, reason: reasonOf(model, line), moment, steered, wanted: freezing.wanted(tree, line), line, open: isOpen(picture, look, listing, line, i), folds: folds(table, line), flat: listing.flat,
       around: !!listing.found && !listing.found.has(i), cursor: line.key === table.cursor, selected: !line.run && tree.paths[line.row] === selected, place, total, shift, fit, room,
     };
     for (const write of [drawPlace, drawLayer, drawTrains, drawLive]) write(table.pool[slot], what);
@@ -172,9 +173,9 @@ export function drawLines(table) {
 // -- one line
 
 /** What a line shows: `place` is its place among `total`; `flat` whether layers stand one by one, without the tree;
- * `around` whether it is there only for what a search found inside; `steered` whether a click freezes; `wanted` is
+ * `reason` by what it is frozen, or ""; `around` whether it is there only for what a search found inside; `steered` whether a click freezes; `wanted` is
  * the letter that was asked for and is not in force yet, or "".
- * @typedef {{steered: boolean, wanted: string, tree: Tree, found: import("./tree.js").Found, live: import("./words.js").Live, moment: any, line: Line, open: boolean, folds: boolean, flat: boolean, around: boolean,
+ * @typedef {{steered: boolean, wanted: string, tree: Tree, found: import("./tree.js").Found, reason: string, live: import("./words.js").Live, moment: any, line: Line, open: boolean, folds: boolean, flat: boolean, around: boolean,
  *   cursor: boolean, selected: boolean, place: number, total: number, shift: number, fit: Table["fit"], room: number}} What */
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -254,10 +255,16 @@ function drawLayer({ node, cells, twist, name, ill, bars }, { tree, found, line,
   }
 }
 
+/** By what a line is frozen, in words. @param {import("../front.js").Model} model @param {Line} line */
+function reasonOf(model, line) {
+  const why = model.get("why"), at = why?.byteLength > line.row ? why.getUint8(line.row) : 0;
+  return at ? String(model.get("reasons")?.[at - 1] ?? "") : "";
+}
+
 /** Whether the layer trains, which a click changes where there is a session. @param {Parts} parts @param {What} what */
-function drawTrains({ cells, button, plain }, { tree, line, steered, wanted }) {
+function drawTrains({ cells, button, plain }, { tree, line, reason, steered, wanted }) {
   if (!cells.trains) return;
-  const letter = letterOf(tree, line), [sign, words] = trainsSign(wanted || letter), can = steered && letter !== "-", paths = pathsOf(tree, line);
+  const letter = letterOf(tree, line), [sign, bare] = trainsSign(wanted || letter), words = reason && !wanted ? `${bare}: ${reason}` : bare, can = steered && letter !== "-", paths = pathsOf(tree, line);
   cells.trains.dataset.letter = wanted || letter;
   cells.trains.toggleAttribute("data-asked", !!wanted);
   button.hidden = !can;
@@ -268,7 +275,7 @@ function drawTrains({ cells, button, plain }, { tree, line, steered, wanted }) {
   const name = paths[0] || tree.rows[line.row][0], of = paths.length > 1 ? `${name} and ${paths.length - 1} like it` : name;
   attribute(button, "aria-label", `Freeze ${of}`);
   const still = wanted ? `asked for: ${words} from the next step on` : words;
-  attribute(cells.trains, "title", can && !wanted ? `${words}; click or press F to ${letter === "n" ? "let it train again" : "freeze it with all inside"}` : still);
+  attribute(cells.trains, "title", can && !wanted ? `${words}; click or press F to ${letter === "n" ? "let it train again" : "freeze it with all inside"}, with Shift to freeze all up to it` : still);
 }
 
 /** What the training does to it. @param {Parts} parts @param {What} what */

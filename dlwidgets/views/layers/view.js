@@ -5,7 +5,7 @@ import { after, copied, freezingOf, selectionOf, textOf } from "./choices.js";
 import { LINE, keyLeads, toggled } from "./columns.js";
 import { HEAD, columnsThere, drawColumns, drawHeads, drawLines, drawWords, elementsOf, folds } from "./drawing.js";
 import { menu } from "./menu.js";
-import { emptyPicture, flip, isOpen, listLines, lookFrom, nextSort, readPicture, rowsListed, unfoldTo } from "./tree.js";
+import { emptyPicture, flip, isOpen, letterOf, listLines, lookFrom, nextSort, readPicture, rowsListed, unfoldTo } from "./tree.js";
 
 /** @typedef {import("./tree.js").Line} Line */
 /** @typedef {import("./drawing.js").Table} Table */
@@ -21,7 +21,9 @@ export default {
     const columns = menu({ label: "Columns", title: "Which columns are shown", signal, items: () => columnItems(table) });
     const copies = menu({ label: "Copy", title: "Copy the columns shown, of every layer", signal, items: () => copyItems(table) });
     table.choose = columns.button;
-    parts.tools.append(parts.found, parts.search, parts.all, columns.node, copies.node);
+    const freezes = menu({ label: "Freeze", title: "Freeze the marked layer, or all up to it", signal, items: () => freezeItems(table) });
+    table.freezes = freezes.node;
+    parts.tools.append(parts.found, parts.search, parts.all, freezes.node, columns.node, copies.node);
     el.replaceChildren(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Layers" }), parts.facts, parts.tools),
       parts.note, parts.grid, parts.empty, parts.measuring, parts.caveat);
     listenTo(table);
@@ -38,7 +40,7 @@ function tableOf(model, signal) {
     // The folds and the sort are this page's own; the kernel keeps them for the next page.
     look: lookFrom(model.get("look")), listing: { of: "", lines: [], found: null, open: null, flat: false },
     selection: selectionOf(model, want), freezing: freezingOf(model, want, repaint, signal), cursor: "", toSee: "", followed: undefined,
-    columns: [], room: 0, choose: null, fit: { of: [], columns: [], step: 0, width: () => 0 }, pool: [], places: [], said: { words: "", until: 0 }, repaint: () => {},
+    columns: [], room: 0, choose: null, freezes: null, fit: { of: [], columns: [], step: 0, width: () => 0 }, pool: [], places: [], said: { words: "", until: 0 }, repaint: () => {},
   };
   return table;
 }
@@ -94,9 +96,23 @@ function select(table, line) {
   if (table.picture.tree && !line.run) table.selection.select(table.picture.tree.paths[line.row]); else table.repaint();
 }
 
-/** @param {Table} table @param {Line} line */
-function freeze({ picture: { tree }, model, freezing }, line) {
-  if (tree && model.get("about")?.live) freezing.toggle(tree, line);
+/** Freeze a line, or let it train again; with `upTo` freeze all up to it. @param {Table} table @param {Line} line @param {boolean} upTo */
+function freeze({ picture: { tree }, model, freezing }, line, upTo) {
+  if (!tree || !model.get("about")?.live) return;
+  if (upTo) freezing.upTo(tree, line); else freezing.toggle(tree, line);
+}
+
+/** @param {Table} table @returns {import("./menu.js").Item[]} */
+function freezeItems(table) {
+  const { picture: { tree }, cursor, followed } = table;
+  const line = tree?.lines.find(({ key }) => key === cursor) ?? tree?.lines.find(({ row, run }) => !run && tree.paths[row] === followed);
+  if (!tree || !line || line.parent < 0) return [{ text: "Mark a layer first", checked: null, title: "by a click on it, or with the arrow keys", pick: () => {} }];
+  const name = tree.paths[line.row], trains = letterOf(tree, line) !== "n";
+  return [
+    { text: `${trains ? "Freeze" : "Unfreeze"} ${name}`, checked: null, title: "with all inside; the key F", pick: () => freeze(table, line, false) },
+    { text: `Freeze up to ${name}`, checked: null, title: "it and all before it, in the order in which they run; the rest trains; the keys Shift+F", pick: () => freeze(table, line, true) },
+    { text: "Unfreeze all", checked: null, title: "the whole model trains", pick: () => table.want.call("trainable", [[""], true]) },
+  ];
 }
 
 /** @param {Table} table @returns {import("./menu.js").Item[]} */
@@ -161,8 +177,8 @@ function pressKey(table, event) {
     if (at >= 0) { if (lines[at].run) turn(table, lines[at]); else select(table, lines[at]); }
     return true;
   }
-  if (event.key.toLowerCase() === "f" && !event.shiftKey) {
-    if (at >= 0) freeze(table, lines[at]);
+  if (event.key.toLowerCase() === "f") {
+    if (at >= 0) freeze(table, lines[at], event.shiftKey);
     return true;
   }
   const seen = lines.map((line, place) => ({ level: listing.flat ? 1 : line.level, folds: folds(table, line), open: isOpen(picture, look, listing, line, listing.lines[place]) }));
@@ -193,6 +209,6 @@ function clickLine(table, event) {
   if (!steers && !turns) { select(table, line); return; }
   table.cursor = line.key;
   if (turns) { turn(table, line); return; }
-  freeze(table, line);
+  freeze(table, line, event.shiftKey);
   grid.focus({ preventScroll: true });
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+_NO_SESSION = "Without a session nothing is frozen: LayerTable(session) freezes layers."
 #: How long the table is waited for, so that it is there when the cell ends [s].
 _FIRST = 3.0
 #: Most bytes of the live numbers of one picture.
@@ -39,7 +40,8 @@ class LayerTable(View):
 
     With a session the table follows `layer_stats` (weight and gradient norm, update-to-weight ratio and dead
     units of each layer) and `selected_layer`, which it also writes: a click on a row selects that layer for
-    the whole session; a click on what says whether it trains freezes or unfreezes it with all inside.
+    the whole session; a click on what says whether it trains freezes or unfreezes it with all inside, a click with
+    Shift freezes all up to it (`freeze_to`). Its menu "Freeze" and the keys F and Shift+F do the same.
 
     Parameters
     ----------
@@ -74,6 +76,8 @@ class LayerTable(View):
     trains = traitlets.Unicode(help="a letter a row: y yes, n no, p partly, - has no parameters").tag(
         sync=True
     )
+    reasons = traitlets.List(help="by what layers are frozen, in words, each once").tag(sync=True)
+    why = traitlets.Bytes(help="uint8, N: the reason of each row, counted from 1; 0 where it trains").tag(sync=True)
     about = traitlets.Dict(help="name, totals, error and remarks of the summary; live").tag(sync=True)
     measured = traitlets.Bytes(help="int32, L: the rows that `stats` and `sparks` are about").tag(sync=True)
     stats = traitlets.Bytes(
@@ -122,6 +126,8 @@ class LayerTable(View):
         self._order: dict[str, int] = {}
         #: For which status, measured layers and freezing it was read what trains, and the table with that.
         self._trains: tuple[Any, ...] = ()
+        #: By what rows are frozen: the traits of these names.
+        self._whys: dict[str, Any] = {"reasons": [], "why": b""}
         #: What was frozen when the summary was made.
         self._made_under: Any = None
         if not isinstance(source, Session):
@@ -166,6 +172,7 @@ class LayerTable(View):
             **picture,
             **static,
             "trains": "".join(_LETTERS[row.trainable] for row in table.rows),
+            **self._whys,
             "about": {**static["about"], "trainable": table.trainable_parameters},
             **self._live(stats),
         }
@@ -181,9 +188,16 @@ class LayerTable(View):
         elif name == "trainable":
             paths, trains = _read_trainable(value, self._order)
             if self.session is None:
-                raise ValueError("Without a session nothing is frozen: LayerTable(session) freezes layers.")
+                raise ValueError(_NO_SESSION)
             with self.session.by("layers"):
                 (self.session.unfreeze if trains else self.session.freeze)(*paths)
+        elif name == "freeze_to":
+            if value not in self._order:
+                raise ValueError(f"The table has no layer {value!r}.")
+            if self.session is None:
+                raise ValueError(_NO_SESSION)
+            with self.session.by("layers"):
+                self.session.freeze_to(value)
         elif name == "look":
             self._look = _read_look(value, self.session is not None)
         elif name == "copy":
@@ -287,6 +301,8 @@ class LayerTable(View):
             if session is not None and (self._trains or self._made_under != wish):
                 table = with_trainable(table, session.model)
             self._trains = (status, paths, wish, table)
+            some = session is not None and any(row.trainable in ("no", "partly") for row in table.rows)
+            self._whys = _number_reasons(table, session.why_frozen() if some else {})
         return self._trains[3]
 
     def _live(self, stats: LayerStats | None) -> dict[str, Any]:
@@ -318,6 +334,13 @@ class LayerTable(View):
 def found_in(findings: Sequence[Finding]) -> list[list[str]]:
     """Return [path, severity, title] of what lasts in layers, worst first."""
     return [[one.layer, one.severity, one.title] for one in findings if one.layer is not None and one.until is None]
+
+
+def _number_reasons(table: Summary, reasons: dict[str, str]) -> dict[str, Any]:
+    """Return the traits that say by what each row is frozen."""
+    known = {words: number for number, words in enumerate(dict.fromkeys(reasons.values()), 1)}
+    numbers = (known.get(reasons.get(row.path, ""), 0) for row in table.rows)
+    return {"reasons": [*known], "why": bytes(one if one < 256 else 0 for one in numbers) if known else b""}
 
 
 def _read_look(value: Any, live: bool) -> dict[str, Any]:

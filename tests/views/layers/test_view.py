@@ -676,6 +676,26 @@ def test_a_wish_to_freeze_that_waits_is_shown_as_waiting(session):
         assert view._moment(None, 0)["asked"] is True
 
 
+def test_all_up_to_a_layer_is_frozen_and_by_what_is_said(session):
+    view = LayerTable(session)
+    open_page(view)
+    session.model.stem.requires_grad_(False)
+    page_says(view, wish="freeze_to", value="blocks.1")
+    open_page(view)
+    trains, by = dict(zip(paths_of(view), view.trains)), dict(zip(paths_of(view), view.why))
+    assert trains["blocks.0"] == trains["blocks.1"] == trains["stem"] == "n" and trains["head"] == "y"
+    assert view.reasons[by["blocks.0"] - 1] == "by 'blocks.0'" and by["head"] == 0
+    assert session.changes[-1].by == "layers"
+
+
+def test_what_a_hand_froze_is_told_from_what_a_wish_did(session):
+    session.model.stem.requires_grad_(False)
+    session.freeze("blocks.0")
+    why = session.why_frozen()
+    assert why["stem"] == "by requires_grad alone" and why["blocks.0"] == "by 'blocks.0'"
+    assert why[""] == "by requires_grad alone, by 'blocks.0'" and "head" not in why
+
+
 def test_a_freeze_that_cannot_be_is_said_beside_the_table(session):
     view = LayerTable(session)
     open_page(view)
