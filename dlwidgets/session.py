@@ -730,7 +730,7 @@ class Session(HasTraits):
         return self
 
     def why_frozen(self) -> dict[str, str]:
-        """Return path -> by what it is frozen, for each layer that is.
+        """Return path -> by what a layer is frozen.
 
         As "by 'features'", the pattern that counts; "by requires_grad alone" where no wish froze it; and whether its
         running statistics are held.
