@@ -178,6 +178,34 @@ def frozen_by_hand_and_unfrozen():
 
 
 @RUNS.add
+def frozen_by_lines_between_two_runs():
+    made = session(optimizer=lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9)).step(3)
+    for parameter in made.model[:2].parameters():
+        parameter.requires_grad = False
+    made.step(3).freeze(nn.BatchNorm1d).step(3)  # the button: its statistics are held, too
+    for parameter in made.model[0].parameters():
+        parameter.requires_grad = True
+    return made.step(3).freeze_to(1).step(3)
+
+
+@RUNS.add
+def a_frozen_embedding_with_a_largest_norm():
+    torch.manual_seed(7)
+    model = nn.Sequential(nn.Embedding(9, 6, max_norm=0.5), nn.Flatten(), nn.Linear(18, 4))
+    words = torch.randint(0, 9, (len(X), 3), generator=torch.Generator().manual_seed(4))
+    made = session(model=model, data=(words, Y["multiclass"]), lr=0.1).step(3)
+    return made.freeze(nn.Embedding).step(4).unfreeze().step(2)
+
+
+@RUNS.add
+def a_head_swapped_after_its_optimizer_was_made():
+    model = net()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    model[4] = nn.Linear(16, 4)
+    return session(model=model, optimizer=optimizer).step(5)
+
+
+@RUNS.add
 def groups_of_their_own():
     def make(parameters):
         parameters = list(parameters)
