@@ -77,11 +77,11 @@ def decayed(model: nn.Module, decay: float) -> dict[str, float]:
     return {path: decay ** (len(blocks) - 1 - depth) for depth, block in enumerate(blocks) for path in block}
 
 
-def _decay_in(model: nn.Module, choice: Mapping[str, float] | None) -> float | None:
-    """Return the decay that a choice was made of, or None."""
-    blocks = order_blocks(model) if choice else []
-    decay = choice.get(blocks[-2][0]) if len(blocks) > 1 and choice else None
-    return decay if decay is not None and dict(choice or {}) == decayed(model, decay) else None
+def _decay_in(choice: Mapping[str, float] | None) -> float | None:
+    """Return the decay of a choice with three rates or more."""
+    factors = [*dict.fromkeys((choice or {}).values())][::-1]
+    is_decay = len(factors) > 2 and all(one == factors[1] ** number for number, one in enumerate(factors))
+    return factors[1] if is_decay else None
 
 
 def _factor_text(choice: Mapping[str, float] | None) -> str:
@@ -123,9 +123,8 @@ class LrScale(Control):
             hint="Factors on the rate: features: 0.1, head: 1; a part that is not named has 1",
         ),
         PanelRow(
-            "optimizer", "Layer decay", part="decay", show=lambda value: None, empty="1",
+            "optimizer", "Layer decay", part="decay", show=_decay_in, empty="none",
             wish=lambda panel, text: None if parse_number(text) in (None, 1) else (DECAY, parse_number(text)),
-            fact=lambda panel, value: f"{decay:.4g}" if (decay := _decay_in(panel.session.model, value)) else "off",
             hint="The rate of each block is this times that of the block behind it; the head has all of it",
         ),
     )  # fmt: skip

@@ -14,6 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from ..base.frozen_dict import FrozenDict
 from ..base.words import did_you_mean, quote_names
+from ..layers.split import propose_split
 from ..layers.walk import Layer, kind_of, uncompiled, walk
 
 #: Of a pattern: the weights are frozen by `requires_grad` alone, and running statistics move on.
@@ -156,7 +157,8 @@ class FreezableParts:
         Parameters
         ----------
         wanted : a pattern, see `match`; a module or parameter of the model; a class of layers; the number of a layer,
-            see `numbered`; a range or slice of numbers; or several: a list, `parameters()`, `named_parameters()`.
+            see `numbered`; a range or slice of numbers; or several: a list, `parameters()`, `named_parameters()`;
+            "backbone" or "head", where the model has no such layer: as `layers.split` proposes.
 
         Raises
         ------
@@ -172,6 +174,9 @@ class FreezableParts:
             wanted = wanted[1]  # of named_parameters() or named_children()
         if isinstance(wanted, nn.Module) and self._slices(wanted):
             wanted = [*wanted.children()]
+        if isinstance(wanted, str) and wanted in ("backbone", "head") and wanted not in self.places and not self.match(wanted):
+            if proposed := [one for one in getattr(propose_split(self.model), wanted) if self.match(one)]:
+                return proposed
         if isinstance(wanted, (str, nn.Module, torch.Tensor, Mapping)) or not isinstance(wanted, Iterable):
             return [self.check(self.pattern_for(wanted))]
         # Of several, what has nothing to freeze, as a ReLU among range(5), is passed over.

@@ -35,7 +35,17 @@ def order_blocks(model: nn.Module) -> list[tuple[str, ...]]:
             blocks.append([path])
     if own:
         blocks[:1] = [[*own, *(blocks[0] if blocks else [])]]
-    return [tuple(block) for block in blocks]
+    return [_fewest(model, block) for block in blocks]
+
+
+def _fewest(model: nn.Module, paths: list[str]) -> tuple[str, ...]:
+    """Return the one layer that has just what is at some paths, or these."""
+    while parent := paths[0].rpartition(".")[0]:
+        inside = {id(one) for path in paths for one in model.get_submodule(path).parameters()}
+        if inside != {id(one) for one in model.get_submodule(parent).parameters()}:
+            break
+        paths = [parent]
+    return tuple(paths)
 
 
 def _entries(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:

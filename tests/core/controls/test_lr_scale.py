@@ -143,6 +143,11 @@ def test_a_checkpoint_goes_on_with_the_factors(tmp_path):
     same(resumed.model, straight.model)
 
 
+def test_backbone_and_head_are_those_of_the_proposed_split():
+    made = session(lr_scale={"backbone": 0.1})
+    assert dict(made.lr_scale) == dict.fromkeys(made.split.backbone, 0.1)
+
+
 def test_layer_decay_is_a_power_for_each_block_from_the_head():
     made = session()
     made.lr_scale = ("layer_decay", 0.8)

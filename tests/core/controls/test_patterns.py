@@ -138,8 +138,8 @@ def test_numbers_count_what_a_model_that_wraps_one_container_has_in_it():
     assert parts.patterns_for(range(3)) == ["model.0", "model.2"]
     with pytest.raises(ValueError, match="'model.1' is a ReLU without parameters"):
         parts.patterns_for(1)
-    with pytest.raises(ValueError, match=r"'backbone'. Its layers are 'model'. Those inside have numbers, 0 to 2"):
-        parts.patterns_for("backbone")
+    with pytest.raises(ValueError, match=r"'trunk'. Its layers are 'model'. Those inside have numbers, 0 to 2"):
+        parts.patterns_for("trunk")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_numbers_count_what_a_model_that_wraps_one_container_has_in_it():
     [
         ({"clasifier": False}, "trainable: The Net has no layer or parameter 'clasifier'. Did you mean 'classifier'?"),
         ({"features.0.0.wieght": False}, "trainable: The Net has no layer or parameter 'features.0.0.wieght'. Did you mean 'features.0.0.weight'?"),
-        ({"backbone": False}, "trainable: The Net has no layer or parameter 'backbone'. Its layers are 'features', 'classifier'."),
+        ({"trunk": False}, "trainable: The Net has no layer or parameter 'trunk'. Its layers are 'features', 'classifier'."),
         (["1.0"], "trainable: The Net has no layer or parameter '1.0'. Did you mean 'features.1.0'?"),
         ({"*.gamma": False}, "trainable: '*.gamma' matches no layer and no parameter of the Net."),
         ({"features.0.2": False}, "trainable: 'features.0.2' is a ReLU without parameters that could train: there is nothing to freeze."),

@@ -49,6 +49,7 @@ RESNET = [("conv1", "bn1"), ("layer1.0",), ("layer1.1",), ("layer2.0",), ("layer
         ("cls_token", "bert.embeddings.0", "bert.embeddings.1"),
         *((f"bert.encoder.layer.{number}",) for number in range(3)), ("classifier",),
     ]),
+    (teaching.SmallCNN(3), [("stage1",), ("stage2",), ("stage3",), ("head",)]),
     (nn.Linear(2, 2), [("weight", "bias")]),
     (nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), [("0",), ("2",)]),
 ])  # fmt: skip
