@@ -84,7 +84,7 @@ def _decay_in(choice: Mapping[str, float] | None) -> float | None:
     return factors[1] if is_decay else None
 
 
-def _factor_text(choice: Mapping[str, float] | None) -> str:
+def describe_factors(choice: Mapping[str, float] | None) -> str:
     """Return a choice in words: "features × 0.1"."""
     named = (("all" if name == "*" else name, factor) for name, factor in (choice or {}).items())
     return list_few([f"{name} \N{MULTIPLICATION SIGN} {factor:.4g}" for name, factor in named], 3)
@@ -119,7 +119,7 @@ class LrScale(Control):
     writer = MovementWriter
     rows = (
         PanelRow(
-            "optimizer", "Rates of parts", show=_factor_text, wish=_typed, empty="the same for all",
+            "optimizer", "Rates of parts", show=describe_factors, wish=_typed, empty="the same for all",
             hint="Factors on the rate: features: 0.1, head: 1; a part that is not named has 1",
         ),
         PanelRow(
@@ -173,7 +173,7 @@ class LrScale(Control):
         factors.choice = value
         factors.settle(groups)
         still = [pattern for pattern, factor in (value or {}).items() if factor == 0]
-        said = [f"{_factor_text(value)}: {pluralize(len(loop.optimizer.param_groups), 'group')}"] if value else []
+        said = [f"{describe_factors(value)}: {pluralize(len(loop.optimizer.param_groups), 'group')}"] if value else []
         if still:
             said.append(
                 f"at a rate of 0 the weights of {list_few(still)} stay, but BatchNorm's statistics go on and their "

@@ -21,6 +21,8 @@ from ..layers.walk import Layer, kind_of, uncompiled, walk
 WEIGHTS = "weights"
 #: What means the whole model.
 WHOLE_MODEL = ("", "*")
+#: What means the parts of a proposed split, where the model has no layer of that name.
+_PROPOSED = ("backbone", "head")
 
 
 class TrainablePatterns(FrozenDict[Any]):
@@ -174,7 +176,7 @@ class FreezableParts:
             wanted = wanted[1]  # of named_parameters() or named_children()
         if isinstance(wanted, nn.Module) and self._slices(wanted):
             wanted = [*wanted.children()]
-        if isinstance(wanted, str) and wanted in ("backbone", "head") and wanted not in self.places and not self.match(wanted):
+        if isinstance(wanted, str) and wanted in _PROPOSED and wanted not in self.places and not self.match(wanted):
             if proposed := [one for one in getattr(propose_split(self.model), wanted) if self.match(one)]:
                 return proposed
         if isinstance(wanted, (str, nn.Module, torch.Tensor, Mapping)) or not isinstance(wanted, Iterable):

@@ -81,7 +81,7 @@ def gradually(model: nn.Module, each: int | str, now: _Time = ("step", 0)) -> di
     }  # fmt: skip
 
 
-def _text_of(choice: Mapping[str, int | str] | None) -> str:
+def describe_timetable(choice: Mapping[str, int | str] | None) -> str:
     """Return a timetable in words: "layer4 at step 200"."""
     named = (("all" if name == "*" else name, when) for name, when in (choice or {}).items())
     return list_few([f"{name} {describe_when(when)}" for name, when in named], 3)
@@ -130,7 +130,7 @@ class UnfreezeAt(Control):
     writer = _NoWriter
     rows = (
         PanelRow(
-            "schedule", "Unfreeze", show=_text_of, wish=_typed, empty="nothing by itself",
+            "schedule", "Unfreeze", show=describe_timetable, wish=_typed, empty="nothing by itself",
             hint="layer4: 200, layer3: 3 epochs; or gradual 1 epoch: a block after the other, from the head",
         ),
     )  # fmt: skip

@@ -16,10 +16,12 @@ from ..base.trees import describe_shapes, tree_map
 from ..base.words import pluralize, quote_names
 from ..controls.clipping import Clip
 from ..controls.input_scaling import accept_bytes
+from ..controls.lr_scale import describe_factors
 from ..controls.optimizer import describe_optimizer, make_optimizer
 from ..controls.parameter_groups import follow_model
 from ..controls.patterns import FreezableParts, describe_trainable, read_trainable
 from ..controls.steering import read_alone
+from ..controls.unfreeze_at import describe_timetable
 from ..data.batches import Batches
 from ..data.companions import Companions
 from ..data.objective import Objective
@@ -223,7 +225,9 @@ def describe(run: Run, status: str, error: str, epochs: int, rejected: Mapping[s
         + (f": {each_epoch:,} steps an epoch" if each_epoch else ""),
         "valid": "none: valid=0.2 would hold out a fifth" if opened.valid is None else _size(opened.valid),
         "optimizer": moving,
+        "rates": describe_factors(loop.rate_factors.choice),
         "trainable": describe_trainable(loop.freezing.choice),
+        "unfreezes": describe_timetable(run.steering["unfreeze_at"].now()),
         "rejected": "; ".join(f"{name}: {why}" for name, why in rejected.items()),
         "status": said,
     }

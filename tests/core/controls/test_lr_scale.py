@@ -148,6 +148,11 @@ def test_backbone_and_head_are_those_of_the_proposed_split():
     assert dict(made.lr_scale) == dict.fromkeys(made.split.backbone, 0.1)
 
 
+def test_a_session_says_its_rates_and_its_timetable():
+    said = repr(session(lr_scale={"0": 0.1}, unfreeze_at={"0": 3}))
+    assert "rates      0 × 0.1\n" in said and "unfreezes  0 at step 3\n" in said
+
+
 def test_layer_decay_is_a_power_for_each_block_from_the_head():
     made = session()
     made.lr_scale = ("layer_decay", 0.8)
