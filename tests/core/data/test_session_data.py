@@ -373,10 +373,15 @@ def test_wishes_start_as_what_is_in_force():
         ("norm", 2.0),
         0.25,
     )
+    numbers = sum(one.numel() for one in session.model.parameters())
     assert session.applied == {
         "lr": 0.5, "batch_size": 5, "clip": ("norm", 2.0), "weight_decay": 0.25, "threads": 2,
         "trainable": None, "reinitialise": None, "optimizer": ("AdamW", {}), "betas": (0.9, 0.999), "momentum": None,
         "schedule": None, "schedule_in_words": "constant", "scheduled_lr": 0.5, "lr_multiplier": 1.0,
+        "lr_groups": [
+            {"factor": 1.0, "lr": 0.5, "own": 0, "parameters": numbers, "training": numbers, "patterns": []},
+        ],
+        "lr_scale": None, "unfreeze_at": None, "timetable": [], "loss_weights": None,
         "accumulate": 1, "effective_batch": 5, "normalise": None, "dropout": None, "label_smoothing": 0.0,
         "input_scaling": None, "loss_function": None, "loss_in_words": "CrossEntropyLoss",
         "ema": None, "precision": "full", "early_stopping": None,

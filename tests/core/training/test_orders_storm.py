@@ -38,6 +38,8 @@ VALID = {
     "label_smoothing": lambda r: r.choice([None, 0.0, 0.1]),
     "ema": lambda r: r.choice([None, 0.9, 0.99]),
     "trainable": lambda r: r.choice([None, {"0": False}, ["3"], {"*": False}, {"*.bias": False}]),
+    "lr_scale": lambda r: r.choice([None, {"0": 0.1}, {"0.bias": 0, "3": 2}, ("layer_decay", r.uniform(0.1, 1))]),
+    "unfreeze_at": lambda r: r.choice([None, {"0": r.randint(1, 99)}, {"0.bias": "3 epochs", "3": 5}, ("gradual", 3)]),
     "schedule": lambda r: r.choice([None, "cosine", "one-cycle", ("step", {"step_size": 7}), "linear"]),
     "optimizer": lambda r: r.choice(["sgd", "adam", ("sgd", {"momentum": 0.9}), "adamw", "rmsprop"]),
     "loss_function": lambda r: r.choice([None, "multi_margin", "cross_entropy"]),
@@ -53,14 +55,17 @@ VALID = {
 INVALID = {
     "lr": [-1, "x", float("nan")], "batch_size": [0, 2.5, "a"], "clip": [("norm", -1), "foo"],
     "weight_decay": [-1], "momentum": [1.5], "betas": [0.9], "accumulate": [0], "normalise": ["foo"],
-    "dropout": [2], "label_smoothing": [1.5], "ema": [2], "trainable": [{"nowhere": False}, 3],
+    "dropout": [2], "label_smoothing": [1.5], "ema": [2], "trainable": [{"nowhere": False}, 99],
     "loss_function": ["foo", 3], "input_scaling": ["foo", (0, 0)], "reinitialise": ["foo", "2", 3],
+    "lr_scale": [-1, {"0": "x"}, {"nowhere": 1}], "unfreeze_at": [3, {"0": "soon"}, {"nowhere": 1}],
     "schedule": ["foo", ("cosine", {"T_max": "x"})], "optimizer": ["foo", 3], "threads": [0],
     "evaluate_every": ["1", 0], "evaluate_samples": [0], "epochs": [0, "x"],
     "thresholds": [[0.1], "x"], "paused": ["x"],
 }  # fmt: skip
 #: What a new optimizer, schedule or loss may take the value of, and what counts how often it was asked for.
-MOVING = ("lr", "weight_decay", "momentum", "betas", "schedule", "optimizer", "label_smoothing", "reinitialise")
+MOVING = (
+    "lr", "weight_decay", "momentum", "betas", "schedule", "optimizer", "label_smoothing", "reinitialise", "trainable",
+)  # fmt: skip
 
 
 def session(**options):

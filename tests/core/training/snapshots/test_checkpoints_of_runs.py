@@ -143,6 +143,7 @@ SET = {
     "early_stopping": {"metric": "accuracy", "patience": 7, "restore": True}, "threads": 2,
     "thresholds": [0.1, 0.2, 0.3], "reinitialise": "0", "on_divergence": "rewind",
     "loss_function": "MultiMarginLoss", "input_scaling": "standardize",
+    "lr_scale": {"0": 0.3}, "unfreeze_at": {"0": 4},
 }  # fmt: skip
 
 
