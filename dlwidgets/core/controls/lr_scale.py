@@ -50,15 +50,15 @@ class RateFactors:
         parameters, training : how many numbers it has, and how many of them train.
         patterns : those of the choice with this factor; none where the rest of the model has it.
         """
-        return [
-            {
+        found = []
+        for group, (number, factor) in zip(groups.optimizer.param_groups, groups.places):
+            sizes = [(numel_of(one), one.requires_grad) for one in group["params"]]
+            found.append({
                 "factor": factor, "lr": float(group["lr"]) if "lr" in group else None, "own": number,
-                "parameters": sum(map(numel_of, group["params"])),
-                "training": sum(numel_of(one) for one in group["params"] if one.requires_grad),
+                "parameters": sum(size for size, _ in sizes), "training": sum(size for size, trains in sizes if trains),
                 "patterns": [pattern for pattern, one in (self.choice or {}).items() if one == factor],
-            }
-            for group, (number, factor) in zip(groups.optimizer.param_groups, groups.places)
-        ]  # fmt: skip
+            })
+        return found
 
     def settle(self, groups: ScaledGroups) -> None:
         """Split an optimizer's groups as the choice says."""

@@ -99,13 +99,12 @@ class ScaledGroups:
             for key, value in self._own[number].items():
                 if key in _MEMBERS:
                     continue
-                value = value * factor if key == "lr" else value
-                if key not in written or _differ(value, written[key]):
-                    if key == "lr":
-                        set_group(group, key, float(value))
-                    else:
-                        group[key] = _copied(value)
-                    written[key] = _copied(group[key])
+                if key == "lr":
+                    if "lr" not in written or value * factor != written["lr"]:
+                        set_group(group, key, float(value * factor))
+                        written["lr"] = _copied(group["lr"])
+                elif key not in written or _differ(value, written[key]):
+                    group[key], written[key] = _copied(value), _copied(value)
 
     def collect(self) -> None:
         """Take in what others changed in the optimizer's groups."""
@@ -131,6 +130,8 @@ def _copied(value: Any) -> Any:
 
 
 def _differ(one: Any, other: Any) -> bool:
+    if one is other:
+        return False
     if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
         return not torch.equal(torch.as_tensor(one), torch.as_tensor(other))
     return bool(one != other)

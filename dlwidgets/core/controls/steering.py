@@ -155,9 +155,11 @@ class Steering:
 
     def due(self) -> dict[str, tuple[Any, str]]:
         """Return the wishes that controls bring right now, and who asks."""
-        return {
-            name: (wish, control.acts_as) for control in self._bringing for name, wish in control.due().items()
-        }  # fmt: skip
+        found = {}
+        for control in self._bringing:
+            for name, wish in control.due().items():
+                found[name] = wish, control.acts_as
+        return found
 
     def dealt_with(self, by: str) -> None:
         """Take notice that what is due here was dealt with."""

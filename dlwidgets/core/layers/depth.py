@@ -39,7 +39,7 @@ def order_blocks(model: nn.Module) -> list[tuple[str, ...]]:
 
 
 def _fewest(model: nn.Module, paths: list[str]) -> tuple[str, ...]:
-    """Return the one layer that has just what is at some paths, or these."""
+    """Return the one layer that is all of some paths, or these."""
     while parent := paths[0].rpartition(".")[0]:
         inside = {id(one) for path in paths for one in model.get_submodule(path).parameters()}
         if inside != {id(one) for one in model.get_submodule(parent).parameters()}:
