@@ -1433,7 +1433,9 @@ class Session(HasTraits):
     def _iou_wished(self, _: Any) -> None:
         run = self._run
         if run.evaluations.latest is not None:
-            run.at_step(lambda: run.tell(**run.evaluations.facts()), looks=True)
+            judged = run.at_step(lambda: run.tell(**run.evaluations.facts()), looks=True)
+            if self.status != "running":
+                judged.result()
 
     def _pause_wished(self, change: Any) -> None:
         if self._mirroring_here.on:

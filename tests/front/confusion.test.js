@@ -137,7 +137,7 @@ test("every cell is said in words that agree with its number", () => {
   assert.equal(sentence(2, 1, "pneumonia", "multilabel"), "1 has pneumonia and was missed");
   assert.equal(sentence(1, 1, "cat", "multiclass"), "1 is not cat but was said to be");
   assert.equal(sentence(3, 0, "cat", "binary"), "0 are cat and were found");
-  assert.equal(new Set([0, 1, 2, 3].map(meaning)).size, 4);
+  assert.equal(new Set([0, 1, 2, 3].map((cell) => meaning(cell))).size, 4);
 });
 
 test("a tile is spoken with its rates and its four counts", () => {

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 
 from ..base.trees import tree_tensors
+from ..data.detection import holds_detections, on_cpu
+from ..data.samples import only_image
 from ..layers.walk import kind_of
 from ..pictures.picture import Picture, Sort, first_sample, make_picture, with_batch_axis
 from ..pictures.statistics import to_real
@@ -30,6 +32,8 @@ Names = Sequence[str] | Callable[[int], str] | None
 
 #: The bytes that a dense unit's incoming weights may take, and the letters of a token's name that are sent.
 _INCOMING, _LETTERS = 16_384, 24
+#: The longest side of a picture with boxes.
+_PICTURE = 320
 _WEIGHING = (nn.Linear, nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.MultiheadAttention)
 
 
@@ -70,6 +74,7 @@ class Look:
     values : what is shown: the output, the input, or a copy of the weights.
     picture : how it is drawn; None where there is nothing to draw, for `reason`.
     scores : vector of the model's scores; None where its output is no tensor of one row.
+    boxes : what a detector found in its one image, a dict of boxes, labels and scores; None of any other model.
     is_output : whether the layer puts out what the model puts out, so that its units are the classes.
     behind : the layer that weighs a vector's units, where it is known.
     channels, channel : as for `Filters`.
@@ -85,6 +90,7 @@ class Look:
     reason: str = ""
     input: Thumbnail = field(default=Thumbnail("none"))
     scores: Any = None
+    boxes: Any = None
     is_output: bool = False
     behind: Incoming | None = None
     channels: int = 0
@@ -135,6 +141,10 @@ def look(
         return replace(seen, reason=str(error))
     seen = replace(seen, kind=type(module).__name__)
     output = found.output
+    if holds_detections(output) and len(output) == 1:
+        # Boxes are looked at in a larger picture than an image by itself.
+        image = make_thumbnail(only_image(inputs), side=_PICTURE) if only_image(inputs) is not None else seen.input
+        seen = replace(seen, boxes=on_cpu(output)[0], input=image)
     tensor = isinstance(output, torch.Tensor) and output.ndim in (1, 2) and len(output) == 1
     if tensor and output.is_floating_point():
         seen = replace(seen, scores=(output if scores is None else scores(output))[0].float().cpu())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -247,6 +247,7 @@ class Card:
     image: np.ndarray | None = None  #: Uint8, H x W x 1 (grey) or H x W x 3, neither side over `SIDE`.
     values: tuple[Any, ...] = ()  #: The values of a row, numbers or words, in the order of the columns.
     text: str = ""  #: The text or the tokens; for "none" the reason.
+    box: tuple[float, ...] = ()  #: The box that the image is cut out around: x1 y1 x2 y2 in 0 ... 1 of it.
 
 
 def make_card(inputs: Any) -> Card:
@@ -270,6 +271,32 @@ def make_card(inputs: Any) -> Card:
     if found.kind == "tokens":
         return Card("text", text=_shorten(found.words))
     return Card("none", text=found.words or f"a tensor of shape {tuple(found.shape)}")
+
+
+def make_box_card(inputs: Any, box: Sequence[float]) -> Card:
+    """Make the card of a box, with some of its surroundings."""
+    image = only_image(inputs)
+    if image is None:
+        return make_card(inputs)
+    height, width = image.shape[-2:]
+    x1, y1, x2, y2 = box
+    # Half of the longer side all around, so that it is seen where the box lies on the thing.
+    margin = max(4.0, (x2 - x1) / 2, (y2 - y1) / 2)
+    left, right = (int(np.clip(at, 0, width)) for at in (x1 - margin, x2 + margin))
+    top, bottom = (int(np.clip(at, 0, height)) for at in (y1 - margin, y2 + margin))
+    if right - left < 2 or bottom - top < 2:
+        return Card("none", text="The box lies outside of its picture.")
+    made = make_card(image[..., top:bottom, left:right])
+    wide, tall = right - left, bottom - top
+    return replace(made, box=((x1 - left) / wide, (y1 - top) / tall, (x2 - left) / wide, (y2 - top) / tall))
+
+
+def only_image(inputs: Any) -> torch.Tensor | None:
+    """Return the only image of a batch with its batch axis."""
+    first = next(tree_tensors(inputs), None)
+    if first is None or not 3 <= first.ndim <= 4:
+        return None
+    return first[None] if first.ndim == 3 else first
 
 
 def _shorten(text: str) -> str:

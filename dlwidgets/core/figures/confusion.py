@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, LINE, ORANGE, new_figure
-from ..base.words import cut_names
+from ..base.words import cut_names, pluralize
 from ..scoring.confusion_figure import compute_shares, percent, short, two_colors
+from ..scoring.detections import BoxScores
 from ..scoring.inputs import class_number
 from ..scoring.one_class import sample_curve, summarize_class
 
@@ -126,19 +127,22 @@ def class_figure(scores: Scores, cls: int | str, thresholds: Thresholds = None) 
     """
     c = class_number(scores, cls)
     limits, confusion = scores.read_thresholds(thresholds), scores.confusion(thresholds)[c]
-    found, curve = summarize_class(scores, c), sample_curve(scores, c)
+    boxes, curve = isinstance(scores, BoxScores), sample_curve(scores, c)
+    found = {"average_precision": float(scores.average_precision()[c])} if boxes else summarize_class(scores, c)
     positives, negatives = int(scores.positives[c]), int(scores.negatives[c])
     limit = None if limits is None else limits[c]
-    figure = new_figure(8.4, 2.9)
-    pr, roc, reliability = figure.subplots(1, 3)
-    _draw_precision_recall(pr, curve, confusion, positives, negatives)
-    _draw_roc(roc, curve, confusion, positives, negatives)
-    _draw_reliability(reliability, found["bins"], limit)
-    for ax, across, up, title, short_title, name in (
-        (pr, "recall", "precision", "Precision-recall", "AP", "average_precision"),
-        (roc, "false positive rate", "recall", "ROC", "AUC", "roc_auc"),
-        (reliability, "score", "share that is", "Reliability", "ECE", "ece"),
-    ):
+    kinds = [
+        ("recall", "precision", "Precision-recall", "AP", "average_precision"),
+        ("false positive rate", "recall", "ROC", "AUC", "roc_auc"),
+        ("score", "share that is", "Reliability", "ECE", "ece"),
+    ][: 1 if boxes else 3]
+    figure = new_figure(3.6 if boxes else 8.4, 2.9)
+    axes = figure.subplots(1, len(kinds), squeeze=False)[0]
+    _draw_precision_recall(axes[0], curve, confusion, positives, None if boxes else negatives)
+    if not boxes:
+        _draw_roc(axes[1], curve, confusion, positives, negatives)
+        _draw_reliability(axes[2], found["bins"], limit)
+    for ax, (across, up, title, short_title, name) in zip(axes, kinds):
         ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -152,6 +156,7 @@ def class_figure(scores: Scores, cls: int | str, thresholds: Thresholds = None) 
         ax.set_title(f"{title}  {short_title} {value}", fontsize=9, color=INK, loc="left")
     at = " · by the likeliest class" if limit is None else f" · threshold {limit:.3g}"
     known = f"{positives + negatives:,} known, {positives:,} of them positive"
+    known = f"{pluralize(positives, 'true box')} · IoU {scores.iou:g}" if boxes else known
     figure.suptitle(f"{scores.classes[c]} · {known}{at}", fontsize=9.5, color=INK)
     return figure
 
@@ -163,16 +168,17 @@ _POINT: dict[str, Any] = {
 
 
 def _draw_precision_recall(
-    ax: Axes, curve: NDArray, confusion: NDArray, positives: int, negatives: int
+    ax: Axes, curve: NDArray, confusion: NDArray, positives: int, negatives: int | None
 ) -> None:
     if not positives:
         return _say(ax, "no positives known")
     # Once all are found, lower thresholds only add what is wrong.
-    curve = curve[: int(np.argmax(curve[:, 1] == positives)) + 1]
+    curve = curve[: np.searchsorted(curve[:, 1], positives) + 1]
     tp, fp = curve[:, 1], curve[:, 2]
     recall, precision = np.append(0.0, tp / positives), tp / np.maximum(tp + fp, 1)
     ax.step(recall, np.append(precision[:1], precision), where="pre", color=BLUE, linewidth=1.5)
-    ax.axhline(positives / (positives + negatives), **_DASHED)
+    if negatives is not None:  # guessing finds no boxes
+        ax.axhline(positives / (positives + negatives), **_DASHED)
     said = confusion[:, 1].sum()
     if said:
         ax.plot([confusion[1, 1] / positives], [confusion[1, 1] / said], **_POINT)

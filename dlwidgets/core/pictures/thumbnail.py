@@ -41,10 +41,11 @@ class Thumbnail:
     tokens: tuple[int, ...] = ()
 
 
-def make_thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
+def make_thumbnail(inputs: Any, lines: bool = False, side: int = _SIDE) -> Thumbnail:
     """Make the thumbnail of a batch of one, by its first tensor.
 
     With `lines`, channels x positions are drawn as lines, as for a model that begins with a 1-D convolution.
+    No side of an image is longer than `side` pixels.
     """
     found = list(tree_tensors(inputs))
     if not found or found[0].numel() == 0:
@@ -62,7 +63,7 @@ def make_thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
     if sample.ndim == 4:
         sample, note = sample[:, sample.shape[1] // 2], "; ".join(filter(None, [note, "the middle slice"]))
     if sample.ndim == 3:
-        return _draw_image(sample, shape, note)
+        return _draw_image(sample, shape, note, side)
     if lines and sample.ndim == 2:
         drawn = stack_maps("lines", ("channel", "line", "position"), sample[:, None], _BUDGET)
     else:
@@ -70,7 +71,7 @@ def make_thumbnail(inputs: Any, lines: bool = False) -> Thumbnail:
     return Thumbnail("picture", shape, picture=drawn, words=note)
 
 
-def _draw_image(sample: torch.Tensor, shape: tuple[int, ...], note: str) -> Thumbnail:
+def _draw_image(sample: torch.Tensor, shape: tuple[int, ...], note: str, side: int) -> Thumbnail:
     values = to_real(sample).float()
     channels = values.shape[0]
     if channels not in (1, 3) and values.shape[-1] in (1, 3):
@@ -86,7 +87,7 @@ def _draw_image(sample: torch.Tensor, shape: tuple[int, ...], note: str) -> Thum
         low, high = 0.0, 1.0
     elif low >= 0 and high <= 255 and not sample.is_floating_point():
         low, high = 0.0, 255.0
-    step = -(-max(values.shape[1:]) // _SIDE)
+    step = -(-max(values.shape[1:]) // side)
     if step > 1:
         values = F.avg_pool2d(values[None], step, ceil_mode=True, count_include_pad=False)[0]
     shades = ((values - low) / (high - low or 1.0)).nan_to_num(0.0, 1.0, 0.0).clamp(0, 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..base.canvas import BLUE, GREY, INK, ORANGE, new_figure
-from ..base.words import cut_names
+from ..base.words import cut_names, pluralize
 from .metrics import METRICS, average_rates, compute_rate, describe_unknown, list_metrics
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 #: What the shade of a cell is a share of: its row, its column, all samples of the class; None: of nothing.
 NORMALISE = ("true", "predicted", "all", None)
+_SHARES_OF_BOXES = {
+    "true": "of the true; of false ones, of those said", "predicted": "of those said; of missed ones, of the true",
+    "all": "of all",
+}  # fmt: skip
 _SHARES = {"true": "of its row", "predicted": "of its column", "all": "of all samples"}
 
 
@@ -100,8 +104,9 @@ def confusion_figure(
     titles = _tile_titles(scores, confusion, thresholds, sort)
     tall = 1.38 if "\n" in titles[0] else 1.24
     figure = new_figure(max(4.4, 1.25 * columns + 0.7), tall * lines + 0.9)
-    colors, shade, written = two_colors(), _shade(confusion, normalise), _written(confusion)
-    parts = compute_shares(confusion, normalise) if normalise else np.full(confusion.shape, np.nan)
+    boxes = not scores.true_negatives
+    colors, shade, written = two_colors(), _shade(confusion, normalise, boxes), _written(confusion, boxes)
+    parts = compute_shares(confusion, normalise, boxes) if normalise else np.full(confusion.shape, np.nan)
     axes = figure.subplots(lines, columns, squeeze=False)
     # seaborn draws the whole figure after each heatmap to see whether labels overlap: seconds for 14
     # classes. What is not visible and not laid out is drawn in no time.
@@ -125,7 +130,8 @@ def confusion_figure(
     for ax in axes.flat[: len(classes)]:
         ax.set_visible(True)
     figure.set_layout_engine(layout)
-    said = f" · shade and %: share {_SHARES[normalise]}" if normalise else " · shade: count"
+    shares = _SHARES_OF_BOXES if boxes else _SHARES
+    said = f" · shade and %: share {shares[normalise]}" if normalise else " · shade: count"
     figure.supxlabel(f"said to be{said}", fontsize=9, color=GREY)
     figure.supylabel("what it is", fontsize=9, color=GREY)
     figure.suptitle(scores_headline(scores, confusion, thresholds), fontsize=9.5, color=INK)
@@ -159,7 +165,8 @@ def confusion_tiles(
     figure = new_figure(max(4.4, 1.1 * columns + 0.2), 0.95 * line / 3.1 * lines + 0.65)
     ax: Axes = figure.add_subplot()
     ax.set_axis_off()
-    colors, shade, written = two_colors(), _shade(confusion, normalise), _written(confusion)
+    empty = not scores.true_negatives
+    colors, shade, written = two_colors(), _shade(confusion, normalise, empty), _written(confusion, empty)
     boxes, fills = [], []
     for place, c in enumerate(classes):
         left, top = 2.35 * (place % columns), line * (place // columns)
@@ -172,10 +179,9 @@ def confusion_tiles(
     ax.add_collection(PolyCollection(boxes, facecolors=fills, edgecolors="white", linewidths=1))
     ax.set_xlim(-0.1, 2.35 * max(columns, 4) - 0.25)
     ax.set_ylim(line * lines - 0.9, -0.8 if line < 3.2 else -1.2)
-    share = f"share {_SHARES[normalise]}" if normalise else "count"
-    figure.supxlabel(
-        f"rows: is not, is · columns: said no, said yes · shade: {share}", fontsize=7, color=GREY
-    )
+    share = f"share {(_SHARES_OF_BOXES if empty else _SHARES)[normalise]}" if normalise else "count"
+    reading = "top right: false · below: missed, found" if empty else "rows: is not, is · columns: said no, said yes"
+    figure.supxlabel(f"{reading} · shade: {share}", fontsize=7, color=GREY)
     rest = len(passing) - len(classes)
     more = f" · and {rest} more {'class' if rest == 1 else 'classes'}" if rest else ""
     figure.suptitle(scores_headline(scores, confusion, thresholds) + more, fontsize=8.5, color=INK)
@@ -197,19 +203,26 @@ def scores_headline(scores: Scores, confusion: NDArray[np.int64], thresholds: Th
     if limits is not None:
         low, high = limits.min(), limits.max()
         at = f"threshold {low:.3g}" if low == high else f"thresholds {low:.2g} to {high:.2g}"
-    if unknown := describe_unknown(scores.unknown, scores.n_samples):
+    if scores.true_negatives and (unknown := describe_unknown(scores.unknown, scores.n_samples)):
         at = f"{unknown} · {at}"
     average = average_rates(confusion)
+    if not scores.true_negatives:
+        true = pluralize(int(scores.positives.sum()), "true box")
+        at = f"{at} · IoU {scores.iou:g} · mAP {_rate(scores.mean_precision)}"  # type: ignore[attr-defined]
+        return f"{true} · {at} · F1 macro {_rate(average['macro']['f1'])}"
     macro, micro = (_rate(average[name]["f1"]) for name in ("macro", "micro"))
     samples = "sample" if scores.n_samples == 1 else "samples"
     return f"{scores.n_samples:,} {samples} · {at} · F1 macro {macro}, micro {micro}"
 
 
-def compute_shares(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.float64]:
+def compute_shares(
+    confusion: NDArray[np.int64], normalise: str | None, boxes: bool = False
+) -> NDArray[np.float64]:
     """Return what share each cell of matrices is; NaN of nothing.
 
     "true" divides by the sum of the row, "predicted" of the column, "all" of the matrix, None by the largest
-    count there is.
+    count there is. Of `boxes` none is rightly not said, so false ones are a share of those said, and missed ones of
+    the true.
     """
     if normalise is None:
         whole = np.array(confusion.max(initial=0))
@@ -217,12 +230,16 @@ def compute_shares(confusion: NDArray[np.int64], normalise: str | None) -> NDArr
         axes = {"true": -1, "predicted": -2, "all": (-2, -1)}[normalise]
         whole = confusion.sum(axis=axes, keepdims=True)
     whole = np.broadcast_to(whole, confusion.shape)
+    if boxes and normalise in ("true", "predicted"):
+        whole = whole.copy()
+        whole[..., 0, 0] = 0
+        whole[..., 0, 1], whole[..., 1, 0] = confusion[..., :, 1].sum(axis=-1), confusion[..., 1, :].sum(axis=-1)
     return np.divide(confusion, whole, out=np.full(confusion.shape, np.nan), where=whole > 0)
 
 
-def _shade(confusion: NDArray[np.int64], normalise: str | None) -> NDArray[np.float64]:
+def _shade(confusion: NDArray[np.int64], normalise: str | None, boxes: bool = False) -> NDArray[np.float64]:
     """Return the share of each cell, negative where wrong."""
-    return np.nan_to_num(compute_shares(confusion, normalise)) * np.array([[1, -1], [-1, 1]])
+    return np.nan_to_num(compute_shares(confusion, normalise, boxes)) * np.array([[1, -1], [-1, 1]])
 
 
 def two_colors() -> Colormap:
@@ -233,8 +250,11 @@ def two_colors() -> Colormap:
     return LinearSegmentedColormap.from_list("right and wrong", [wrong, "#f6f4f1", right])
 
 
-def _written(confusion: NDArray[np.int64]) -> NDArray[np.object_]:
-    return np.array([short(n) for n in confusion.ravel()], object).reshape(confusion.shape)
+def _written(confusion: NDArray[np.int64], boxes: bool = False) -> NDArray[np.object_]:
+    written = np.array([short(n) for n in confusion.ravel()], object).reshape(confusion.shape)
+    if boxes:
+        written[..., 0, 0] = ""  # what is no box was not counted
+    return written
 
 
 def short(n: float) -> str:

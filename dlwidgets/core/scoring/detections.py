@@ -115,6 +115,11 @@ class BoxScores(Scores):
         """Return the average precision of each class at this IoU, as COCO's."""
         return self.detections.average_precision(self.iou)
 
+    @property
+    def mean_precision(self) -> float:
+        """The mean of the classes' average precisions: mAP at this IoU."""
+        return _mean(self.average_precision())
+
     def __repr__(self) -> str:
         true, found = int(self.positives.sum()), int(self.confusion(0.5)[:, 1, 1].sum())
         return (
@@ -282,9 +287,9 @@ class Detections:
     def marks(self, image: int, thresholds: Thresholds = 0.5, iou: float = 0.5) -> list[dict[str, Any]]:
         """List the boxes of a picture, to be drawn.
 
-        The true ones come before those said; `image` is its number, counted from 0. Each is a dict of "box" (x1 y1 x2 y2), "class", "kind" ("found",
-        "missed" or "false", at these thresholds), "score" (None of one that nothing was said of) and "true" (whether
-        it is a true box, or one that was said).
+        The true ones come before those said; `image` is its number, counted from 0. Each is a dict of "box" (x1 y1
+        x2 y2), "class", "kind" ("found", "missed" or "false", at these thresholds), "score" (None of one that
+        nothing was said of) and "true" (whether it is a true box, or one that was said).
         """
         at, limits = self.matches(iou), self.scores(iou).read_thresholds(thresholds)
         said: list[dict[str, Any]] = []

@@ -52,6 +52,7 @@ def sample_curve(scores: Scores, cls: int) -> NDArray[np.float64]:
     if not chosen:
         return np.empty((0, 3))
     cuts = np.unique(np.concatenate(chosen))[::-1]
+    cuts = cuts[cuts > -np.inf]  # what nothing was said of is above no threshold
     said = [len(group) - np.searchsorted(group, cuts, side="left") for group in groups]
     return np.stack([cuts.astype(np.float64), *said], axis=1).astype(np.float64)
 

@@ -1,5 +1,6 @@
 // The close-up of the activation browser: one map with its own numbers, over the input; a line; a unit's weights.
 import { color, listen, make, say, sig, surface } from "../front.js";
+import { drawBoxes } from "../boxes.js";
 import { bitmap, drawBars, drawLine, drawNames, fitted } from "./canvas.js";
 import { anyNegative, byteOf, cornerOf, dequantise, numberAt, paintFloats, paintMaps, placeOf } from "./tiles.js";
 
@@ -98,6 +99,8 @@ function paintLarge(el, canvas, state, each, large, room, cover) {
     ctx.imageSmoothingEnabled = across * (window.devicePixelRatio || 1) < w;
     ctx.drawImage(bitmap({ pixels, width: w, height: h }), gutter, 0, across, down);
   }
+  // A map that keeps the picture's proportions lies over it.
+  if (state.boxes && picture.form === "maps" && picture.show !== "filters") drawBoxes(el, ctx, state.boxes.marks, state.boxes.of, { x: gutter, y: 0, width: across, height: down }, false);
   if (tokens) {
     drawNames(el, ctx, tokens, 0, down, (y) => [gutter - 4, y]);
     drawNames(el, ctx, tokens, gutter, across, (x) => [x, down + 4], true);

@@ -1,5 +1,6 @@
 // Beside the layer: what the model was given, and what it said of it.
 import { make, numbers, say, sig, surface } from "../front.js";
+import { boxCounts, boxLegend, drawBoxes } from "../boxes.js";
 import { bitmap, drawBars, drawLine, imageOf } from "./canvas.js";
 import { anyNegative, dequantise, paintMaps } from "./tiles.js";
 import { keepPlaces, range } from "./words.js";
@@ -8,10 +9,11 @@ import { keepPlaces, range } from "./words.js";
 const OVERLAID = 8;
 
 /** @param {import("../front.js").Part & {state: import("./tiles.js").State}} view */
-export function givenAndSaid({ model, el, state }) {
+export function givenAndSaid({ model, el, state, signal, repaint }) {
   const canvas = make("canvas", { role: "img" }), tokens = make("div", { class: "dlw-act-tokens", tabindex: 0, "aria-label": "input tokens" });
   const words = make("figcaption"), done = make("div", { class: "dlw-act-caption dlw-act-done" });
-  const input = make("figure", { class: "dlw-act-input" }, words, canvas, tokens, done);
+  const legend = boxLegend(repaint, signal), unclear = make("div", { class: "dlw-act-caption dlw-act-warn" });
+  const input = make("figure", { class: "dlw-act-input" }, words, canvas, tokens, legend.node, unclear, done);
   const ranking = make("div", { class: "dlw-act-ranking" }), measure = make("div", { class: "dlw-act-caption" });
   const fared = make("div", { class: "dlw-act-fared" }), verdict = make("div", { class: "dlw-act-said" }, measure, ranking, fared);
   let ranked = { of: "", names: /** @type {string[]} */ ([]) };
@@ -46,7 +48,13 @@ export function givenAndSaid({ model, el, state }) {
     tokens.hidden = shown.kind !== "tokens" && shown.kind !== "none";
     say(tokens, tokens.hidden ? "" : shown.words ?? "");
     canvas.hidden = !tokens.hidden || !shown.kind;
-    canvas.setAttribute("aria-label", `input of ${sample.own ? sample.own.name : `sample ${sample.number}`}, ${dims}`);
+    const boxes = model.get("boxes") ?? {}, marks = boxes.marks ?? [];
+    legend.node.hidden = !boxes.of;
+    el.toggleAttribute("data-boxes", Boolean(boxes.of));
+    say(unclear, boxes.words ?? "");
+    legend.draw(marks);
+    state.boxes = boxes.of ? { marks: legend.seen(marks), of: boxes.of } : null;
+    canvas.setAttribute("aria-label", `input of ${sample.own ? sample.own.name : `sample ${sample.number}`}, ${dims}${boxes.of ? `: ${boxCounts(marks)}` : ""}`);
     state.input = null;
     if (canvas.hidden) return;
     const strip = numbers(model.get("strip"), Float32Array), bytes = numbers(model.get("pixels"), Uint8Array);
@@ -60,12 +68,13 @@ export function givenAndSaid({ model, el, state }) {
       }
       return;
     }
-    const side = Math.min(width, 200), natural = (side * h) / w, height = image ? Math.min(side, natural) : Math.min(120, Math.max(40, natural));
+    const side = Math.min(width, state.boxes ? 360 : 200), natural = (side * h) / w, height = image ? Math.min(side, natural) : Math.min(120, Math.max(40, natural));
     const across = image ? Math.min(side, (height * w) / h) : side, ctx = surface(canvas, across, height);
     const pixels = image ? imageOf(bytes, w, h) : bitmap(paintMaps(bytes, 1, h, w, 1, [1], null, state.colours));
     ctx.imageSmoothingEnabled = across < w;
     ctx.drawImage(pixels, 0, 0, across, height);
     if (image) state.input = pixels;
+    if (state.boxes) drawBoxes(el, ctx, state.boxes.marks, state.boxes.of, { x: 0, y: 0, width: across, height });
   };
   return { input, verdict, show: () => { showInput(); showVerdict(); } };
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from ...core.data.samples import PlainSamples
 from ...core.layers.stand_in import is_small, try_copy
 from ...core.pictures.picture import Sort
 from ...core.pictures.tiles import BUDGET, LIVE_BUDGET
+from ...core.scoring.detections import Detections
 from ...core.scoring.verdict import Verdict, verdict
 from .sample_source import SampleSource
 
@@ -243,6 +244,26 @@ class LayerLook:
             return Verdict()
         limits = 0.5 if self.session is None else self.session.thresholds
         return verdict(taken.look.scores, taken.target, self.task, self.classes, limits)
+
+    def boxes(self) -> dict[str, Any]:
+        """Return the boxes of the last look, to be drawn.
+
+        They are "marks", the size of the picture "of", and "words" of what went wrong; nothing of a model that finds
+        none. Where nothing is known to be true, those that were said are neither right nor wrong.
+        """
+        taken = self.taken
+        if taken is None or taken.look.boxes is None or len(taken.look.input.shape) != 3:
+            return {}
+        session = self.session
+        limits, iou = (0.5, 0.5) if session is None else (session.thresholds, session.iou_threshold)
+        target = taken.target if isinstance(taken.target, Mapping) and "labels" in taken.target else None
+        try:
+            marks = Detections([target], [taken.look.boxes], self.classes).marks(0, limits, iou)
+        except (TypeError, ValueError) as error:
+            return {"marks": [], "of": list(taken.look.input.shape[-2:]), "words": str(error)}
+        if target is None:
+            marks = [{**mark, "kind": "said"} for mark in marks]
+        return {"marks": marks, "of": list(taken.look.input.shape[-2:]), "words": ""}
 
     def title(self) -> str:
         """Describe the last look: "relu5 · sample 412, missed · 64 maps"."""

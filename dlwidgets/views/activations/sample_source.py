@@ -122,7 +122,8 @@ class SampleSource:
             numbers = in_order(scores, self.order)
             if scores.numbers is not None:
                 numbers = scores.numbers[numbers]
-            self._numbers = (scores, self.order, numbers.tolist())
+            # Of boxes many lie in one picture: it stands where the first of them does.
+            self._numbers = (scores, self.order, list(dict.fromkeys(numbers.tolist())))
         return self._numbers[2]
 
     def place(self, index: int) -> list[int] | None:

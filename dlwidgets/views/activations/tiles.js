@@ -13,6 +13,7 @@ import { color } from "../front.js";
  *   scales: Float32Array, means: Float32Array, zeros: Float32Array, colours: Uint8Array,
  *   hover: {index: number, row: number, column: number} | null, cursor: [number, number] | null,
  *   grid: Grid, input: HTMLCanvasElement | null,
+ *   boxes?: {marks: import("../boxes.js").Mark[], of: number[]} | null,
  * }} State
  */
 

@@ -60,7 +60,7 @@ const activationBrowser = {
   render({ model, el, signal }) {
     el.classList.add("dlw", "dlw-activations");
     // The rest is read with the first picture, before anything of it is shown.
-    const state = /** @type {State} */ ({ picture: {}, hover: null, cursor: null, input: null, grid: tileGrid(1, 1, 1) });
+    const state = /** @type {State} */ ({ picture: {}, hover: null, cursor: null, input: null, boxes: null, grid: tileGrid(1, 1, 1) });
     let again = () => {}, failure = "";
     const repaint = () => again();
     const want = wishes({ model, signal, repaint }), view = { model, el, signal, want, repaint };

@@ -74,8 +74,8 @@ class ActivationBrowser(View):
     """
 
     _esm = module("activations")
-    _css = style("activations", "study")
-    watches = ("pulse", "status", "selected_layer", "selected_sample", "thresholds", "scores")
+    _css = style("activations", "study", "boxes.css")
+    watches = ("pulse", "status", "selected_layer", "selected_sample", "thresholds", "iou_threshold", "scores")
 
     layers = List(help="[path, class, depth, whether it only holds others] of each layer").tag(sync=True)
     selected_layer = Unicode(None, allow_none=True, help="path of the layer shown").tag(sync=True)
@@ -94,6 +94,7 @@ class ActivationBrowser(View):
     incoming = Bytes(b"", help="uint8, drawing.incoming.size: the chosen unit's weights").tag(sync=True)
     shown = Dict(help="kind, shape and words of the input").tag(sync=True)
     pixels = Bytes(b"", help="uint8, H x W x 3 of an image, M x h x w of maps").tag(sync=True)
+    boxes = Dict(help="of a detector: marks, the picture's size `of`, words; or {}").tag(sync=True)
     strip = Bytes(b"", help="float32, the bars of an input vector").tag(sync=True)
     sample = Dict(help="number, count, name, way through the samples, verdict").tag(sync=True)
     moment = Dict(help="step of the picture, whether training runs, seconds between looks").tag(sync=True)
@@ -222,7 +223,7 @@ class ActivationBrowser(View):
             "ranking": [[name, number(score), true] for name, score, true in verdict.ranking],
         }  # fmt: skip
         return {
-            **values, **packed, "part": taken.look.part, "chosen": chosen, "sample": sample,
+            **values, **packed, "boxes": look.boxes(), "part": taken.look.part, "chosen": chosen, "sample": sample,
             **self._study.values(),
         }  # fmt: skip
 
@@ -414,7 +415,7 @@ class ActivationBrowser(View):
         session, name, look = self.session, change["name"], self._look
         if session is None:
             return
-        if name in ("thresholds", "scores") or (name == "status" and look.running):
+        if name in ("thresholds", "iou_threshold", "scores") or (name == "status" and look.running):
             self.refresh()
             return
         if name == "selected_sample" and look.shares_sample:

@@ -10,8 +10,9 @@ import { position, ruleOf, share } from "./words.js";
 /** @typedef {{x: number, y: number, i: number}} Spot */
 
 /** The counts of class `c` from the highest threshold to the lowest, each change once. @param {ArrayLike<number>} counts C x 2 x
- * positions @param {ArrayLike<number>} totals C x 2 @param {number} c @param {number} [positions] */
-export function sweepOf(counts, totals, c, positions = POSITIONS) {
+ * positions @param {ArrayLike<number>} totals C x 2 @param {number} c @param {number} [positions] @param {boolean} [boxes] of which
+ * those that were not said are found at no threshold */
+export function sweepOf(counts, totals, c, positions = POSITIONS, boxes = false) {
   const at = [Infinity], tp = [0], fp = [0];
   for (let k = positions - 1; k >= 0; k--) {
     const p = counts[2 * c * positions + k], n = counts[(2 * c + 1) * positions + k];
@@ -20,7 +21,7 @@ export function sweepOf(counts, totals, c, positions = POSITIONS) {
   }
   const positives = totals[2 * c], negatives = totals[2 * c + 1];
   // Scores below 0 are said at no threshold that is here.
-  if (tp[tp.length - 1] !== positives || fp[fp.length - 1] !== negatives) { at.push(-Infinity); tp.push(positives); fp.push(negatives); }
+  if (!boxes && (tp[tp.length - 1] !== positives || fp[fp.length - 1] !== negatives)) { at.push(-Infinity); tp.push(positives); fp.push(negatives); }
   return { at: Float64Array.from(at), tp: Float64Array.from(tp), fp: Float64Array.from(fp), positives, negatives };
 }
 
@@ -182,7 +183,8 @@ export function classCharts({ signal }) {
     const { tp: found, fp: wrong, positives, negatives } = sweep;
     const [tn, fp, fn, tp] = spot ? [negatives - wrong[spot.i], wrong[spot.i], positives - found[spot.i], found[spot.i]] : now.cells.subarray(4 * now.c, 4 * now.c + 4);
     const at = spot ? `at ${cut(sweep.at[spot.i])}` : `now, ${ruleOf(limitOf(now)).join(" ")}`;
-    say(reading, `${at}: precision ${share(tp / (tp + fp))}, recall ${share(tp / (tp + fn))}, false positive rate ${share(fp / (fp + tn))}`);
+    const rates = `${at}: precision ${share(tp / (tp + fp))}, recall ${share(tp / (tp + fn))}`;
+    say(reading, now.boxes ? rates : `${rates}, false positive rate ${share(fp / (fp + tn))}`);
   }
 
   function draw(/** @type {OneClass} */ picture, /** @type {number} */ width) {
@@ -192,7 +194,7 @@ export function classCharts({ signal }) {
     shown = picture;
     if (from.some((one, i) => one !== of[i])) {
       const points = mine ? /** @type {Float64Array} */ (/** @type {unknown} */ (numbers(curve, /** @type {any} */ (Float64Array)))) : null;
-      sweep = points?.length ? sweepFrom(points, totals, c) : sweepOf(counts, totals, c);
+      sweep = points?.length ? sweepFrom(points, totals, c) : sweepOf(counts, totals, c, POSITIONS, picture.boxes);
       bins = mine ? binsFrom(facts.bins ?? []) : reliabilityOf(counts, c);
       const spots = bins.map(({ score, share: is }, i) => ({ x: score, y: is, i }));
       [precisionRecallOf(sweep), rocOf(sweep), spots].forEach((found, i) => {
@@ -201,15 +203,17 @@ export function classCharts({ signal }) {
       });
       of = from;
     }
-    const { columns, wide } = chartsIn(width);
+    const { columns, wide } = chartsIn(picture.boxes ? CHART.most : width);
     size = { ...size, wide, w: wide - CHART.left - CHART.right };
     row.style.gridTemplateColumns = `repeat(${columns}, ${wide}px)`;
     const values = {
-      pr: ["AP", facts.average_precision ?? averagePrecision(charts[0].points), `chance ${share(chanceOf(picture, c))}`],
+      pr: ["AP", facts.average_precision ?? (picture.boxes ? picture.precisions[c] ?? NaN : averagePrecision(charts[0].points)), picture.boxes ? "the mean precision at 101 recalls, as COCO has it" : `chance ${share(chanceOf(picture, c))}`],
       roc: ["AUC", facts.roc_auc ?? areaUnder(charts[1].points), "chance 0.50"],
       reliability: ["ECE", facts.ece ?? calibrationError(bins), "dashed: a score that means what it says"],
     };
     for (const chart of charts) {
+      chart.node.hidden = picture.boxes && chart.kind !== "pr";
+      if (chart.node.hidden) continue;
       const [what, value, beside] = values[chart.kind], text = `${what} ${share(Number(value))}`;
       say(chart.number, text);
       chart.number.title = String(beside);
@@ -241,7 +245,7 @@ function paintChart({ wide, w, h }, { kind, canvas, points, at }, shown, bins) {
   // What guessing gives; for reliability, what a score should mean.
   ctx.setLineDash([3, 3]); ctx.strokeStyle = ink["line-2"];
   const chance = chanceOf(shown, shown.c);
-  trace(ctx, kind === "pr" ? [[X(0), Y(chance)], [X(1), Y(chance)]] : [[X(0), Y(0)], [X(1), Y(1)]]);
+  if (!shown.boxes) trace(ctx, kind === "pr" ? [[X(0), Y(chance)], [X(1), Y(chance)]] : [[X(0), Y(0)], [X(1), Y(1)]]);
   ctx.setLineDash([]);
   if (kind === "reliability") {
     const most = Math.max(...bins.map(({ n }) => n), 1), limit = limitOf(shown);

@@ -1,7 +1,8 @@
 // What opens under the tiles when a class is pinned: its samples, its curves, what is said instead, its past.
-import { make, say, whole } from "../front.js";
+import { make, numbers, say, whole } from "../front.js";
 import { classCharts } from "./charts.js";
-import { listedNames, sampleList } from "./samples.js";
+import { boxPicture } from "../boxes.js";
+import { listedNames, pictureOf, sampleList } from "./samples.js";
 import { pastRail } from "./rail.js";
 
 /** From this width on the curves stand beside the samples [px]. */
@@ -35,7 +36,8 @@ export function classDetail({ model, metrics, el, signal, want, repaint, pin }) 
   const rail = pastRail({ model, metrics, signal, repaint, open: (on) => want.set("past_open", on), choose });
   const instead = make("div"), sets = make("ol", { class: "dlw-det-sets", "aria-label": "The commonest mistaken sets" });
   const commonest = make("div", { class: "dlw-det-common", text: "The commonest mistaken sets" });
-  const right = make("div", { class: "dlw-det-right" }, charts.node, make("div", { class: "dlw-det-mistakes" }, instead, commonest, sets));
+  const picture_ = boxPicture({ signal, repaint });
+  const right = make("div", { class: "dlw-det-right" }, picture_.node, charts.node, make("div", { class: "dlw-det-mistakes" }, instead, commonest, sets));
   const body = make("div", { class: "dlw-det-body" }, samples.node, right);
   const of = make("section", { "aria-label": "The pinned class" },
     make("div", { class: "dlw-det-head" }, make("span", { class: "dlw-title", text: "Class" }), " ", title), body);
@@ -57,6 +59,9 @@ export function classDetail({ model, metrics, el, signal, want, repaint, pin }) 
     const beside = width >= BESIDE, room = beside ? Math.min(580, Math.round(0.47 * width)) : width - 4;
     body.style.gridTemplateColumns = beside ? `minmax(0, 1fr) ${room}px` : "minmax(0, 1fr)";
     samples.draw(picture, c, cell);
+    const opened = model.get("opened") ?? {};
+    picture_.node.hidden = !picture.boxes || !opened.name;
+    if (!picture_.node.hidden) picture_.draw(pictureOf(numbers(model.get("opened_pixels"), Uint8Array), opened.size ?? []), opened, room);
     charts.draw({ ...picture, c, facts: model.get("class_facts"), curve: model.get("class_curve") }, room);
     const mistakes = model.get("mistakes") ?? {}, mine = mistakes.class === c && names.length > 1;
     const words = mine ? mistakeWords(mistakes, names[c], names, task === "multilabel") : { instead: "", sets: [] };

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.base.isolation import preserve_random_state
-from ...core.data.samples import Card, make_card, read_samples
+from ...core.data.samples import Card, make_box_card, make_card, only_image, read_samples
+from ...core.pictures.thumbnail import make_thumbnail
 from ...core.scoring import one_class
+from ...core.scoring.detections import UNSAID, BoxScores
 from ...core.scoring.suspects import find_suspicious
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ PAST_BYTES = 48 * 1024
 _TURN = 0.01
 #: Cards that are kept, and samples of each side that choose the columns of a row.
 _KEPT, _COMPARED = 480, 200
+#: The longest side of the picture that is open, in pixels.
+_PICTURE = 416
 
 
 class ClassDetail:
@@ -50,11 +54,10 @@ class ClassDetail:
         X: Any, arrived: Callable[[], None],
     ) -> None:  # fmt: skip
         self.reader, found = SampleReader(session, X, arrived), scores()
-        if X is not None and found is not None and len(self.reader.samples) != found.n_samples:
-            raise ValueError(
-                f"X has {len(self.reader.samples)} samples, the scores have {found.n_samples}: "
-                "one each is wanted."
-            )
+        count = 0 if found is None else found.detections.n_images if isinstance(found, BoxScores) else found.n_samples
+        if X is not None and found is not None and len(self.reader.samples) != count:
+            of = "pictures, the detections" if isinstance(found, BoxScores) else "samples, the scores"
+            raise ValueError(f"X has {len(self.reader.samples)} {of} have {count}: one each is wanted.")
         self._session, self._scores, self._thresholds = session, scores, thresholds
         self._open_at, self._page_at = (-1, -1), 0
         self._past_open = False
@@ -70,12 +73,14 @@ class ClassDetail:
         values: dict[str, Any] = {
             "quadrant": {"class": cls, "cell": cell}, "listed": {}, "cards": [], "card_pixels": b"",
             "selected_sample": self._chosen_sample if session is None else session.selected_sample,
-            "class_facts": {}, "class_curve": b"", "mistakes": {}, **self._past(),
+            "class_facts": {}, "class_curve": b"", "mistakes": {}, "opened": {}, "opened_pixels": b"", **self._past(),
         }  # fmt: skip
         if scores is not None and 0 <= cls < scores.n_classes:
             values |= self._class(scores, cls)
             if cell >= 0:
                 values |= self._list(scores, cls, cell)
+            if isinstance(scores, BoxScores):
+                values |= self._picture(scores, values["selected_sample"], values["cards"])
         return {**values, "sample_page": self._page_at}
 
     def close(self) -> None:
@@ -85,6 +90,10 @@ class ClassDetail:
     # -- the picture
 
     def _class(self, scores: Scores, cls: int) -> dict[str, Any]:
+        if isinstance(scores, BoxScores):
+            precision = scores.average_precision()[cls]
+            facts = {"class": cls, "average_precision": None if np.isnan(precision) else float(precision)}
+            return {"class_facts": facts, "class_curve": one_class.sample_curve(scores, cls).tobytes()}
         if self._of_class[0] != (scores, cls):
             facts = {"class": cls, **one_class.summarize_class(scores, cls)}
             curve = one_class.sample_curve(scores, cls).tobytes()
@@ -99,6 +108,24 @@ class ClassDetail:
             "sets": [[list(true), list(said), count] for true, said, count in sets],
         }  # fmt: skip
         return {**self._of_class[1], "mistakes": mistakes}
+
+    def _picture(self, scores: BoxScores, selected: Any, cards: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the open picture, the selected one if listed, and its boxes."""
+        numbers = [card["number"] for card in cards]
+        number = selected if selected in numbers or not numbers else numbers[0]
+        row = next(iter(np.flatnonzero(scores.numbers == number).tolist()), None)
+        image, size = (None, []) if row is None else self.reader.picture(scores, row)
+        if row is None:
+            return {}
+        marks = scores.detections.marks(int(scores.groups[row]), self._thresholds(), scores.iou)
+        name = str(number if scores.sample_ids is None else scores.sample_ids[row])
+        return {
+            "opened": {
+                "number": number, "name": name, "size": [] if image is None else list(image.shape), "of": size,
+                "marks": marks,
+            },
+            "opened_pixels": b"" if image is None else image.tobytes(),
+        }  # fmt: skip
 
     def _list(self, scores: Scores, cls: int, cell: int) -> dict[str, Any]:
         rows, total = self._rows(scores, cls, cell)
@@ -117,7 +144,7 @@ class ClassDetail:
                 "true": np.flatnonzero(scores.y_true[row] == 1).tolist(),
                 "said": np.flatnonzero(of).tolist(),
                 "unknown": _listed(scores.classes, np.flatnonzero(scores.y_true[row] < 0)),
-                **_words(one, [c for c, _ in columns]),
+                **_words(one, [c for c, _ in columns]), **_box_words(scores, row),
             })  # fmt: skip
         # Which rule suspects labels, and of which scores, or why none can be suspected.
         rule = "" if cell != SUSPECTS else self._suspects[2] or (
@@ -218,7 +245,10 @@ class SampleReader:
             raise ValueError("X are the samples of bare Scores: a Session brings its own.")
         self._session, self._arrived = session, arrived
         self._given = None if X is None else read_samples(X)
-        self._cards: dict[int, Card] = {}
+        self._cards: dict[Any, Card] = {}
+        #: The picture that is open, and its number; the size that it has.
+        self._open: tuple[int, Any, list[int]] = (-1, None, [])
+        self._opening: tuple[BoxScores, int] | None = None
         self._wanted: tuple[Scores, int, list[int]] | None = None
         self._reading = False
         #: The class whose columns were compared last, and those that tell it apart.
@@ -240,9 +270,23 @@ class SampleReader:
 
     def want(self, scores: Scores, cls: int, rows: list[int]) -> list[Card | None]:
         """Return the cards of some rows; None where one is being read."""
-        numbers = [self.number(scores, row) for row in rows]
+        keys = [self._key(scores, row) for row in rows]
         self._wanted = scores, cls, rows
-        missing = any(number not in self._cards for number in numbers) or not self._compared(cls)
+        self._read_if(any(key not in self._cards for key in keys) or not self._compared(cls))
+        return [self._cards.get(key) for key in keys]
+
+    def picture(self, scores: BoxScores, row: int) -> tuple[np.ndarray | None, list[int]]:
+        """Return a box's picture, None while it is read, and its size."""
+        number = self.number(scores, row)
+        self._opening = scores, row
+        self._read_if(self._open[0] != number)
+        return self._open[1:] if self._open[0] == number else (None, [])
+
+    def _key(self, scores: Scores, row: int) -> Any:
+        number = self.number(scores, row)
+        return (number, *scores.matches.box[row].tolist()) if isinstance(scores, BoxScores) else number
+
+    def _read_if(self, missing: bool) -> None:
         if self.samples is None or self._other_order or not missing:
             pass
         elif self._session is None:
@@ -253,7 +297,6 @@ class SampleReader:
                 self._session.at_batch(lambda: self._read(_TURN)).add_done_callback(self._done)
             except (RuntimeError, ValueError):  # the session was closed: what is here stays
                 self._reading = False
-        return [self._cards.get(number) for number in numbers]
 
     def why_not(self, scores: Scores) -> str:
         """Say why samples cannot be seen, or only some, or nothing."""
@@ -279,7 +322,7 @@ class SampleReader:
 
     def close(self) -> None:
         """Let the samples go."""
-        self._cards, self._wanted, self._given = {}, None, None
+        self._cards, self._wanted, self._given, self._opening, self._open = {}, None, None, None, (-1, None, [])
 
     # -- inside
 
@@ -296,10 +339,12 @@ class SampleReader:
         # A session's samples leave no trace in any generator by themselves.
         with preserve_random_state() if self._session is None else nullcontext():
             self.count = len(samples)
+            if self._opening is not None:
+                self._open_picture(samples, *self._opening)
             for row in rows:
-                number = self.number(scores, row)
-                if number not in self._cards:
-                    self._cards[number] = self._card(samples, scores, row, number)
+                number, key = self.number(scores, row), self._key(scores, row)
+                if key not in self._cards:
+                    self._cards[key] = self._card(samples, scores, row, number)
                     if within is not None and time.perf_counter() - began > within:
                         break
             else:
@@ -312,6 +357,8 @@ class SampleReader:
         try:
             if self.count is not None and number >= self.count:
                 return Card("none", text="cannot be had by number")
+            if isinstance(scores, BoxScores):
+                return make_box_card(samples.inputs(number), scores.matches.box[row].tolist())
             if self._session is None:
                 return make_card(samples.inputs(number))
             inputs, target = samples.item(number)
@@ -325,6 +372,18 @@ class SampleReader:
             return make_card(inputs)
         except Exception as error:  # noqa: BLE001 - said on the card; the list and the training go on
             return Card("none", text=str(error) or type(error).__name__)
+
+    def _open_picture(self, samples: Any, scores: BoxScores, row: int) -> None:
+        """Read the picture of a box as large as it is shown."""
+        number = self.number(scores, row)
+        if self._open[0] == number:
+            return
+        try:
+            image = only_image(samples.inputs(number))
+            size = [] if image is None else list(image.shape[-2:])
+            self._open = number, None if image is None else make_thumbnail(image, side=_PICTURE).image, size
+        except Exception:  # noqa: BLE001 - its card says why; the list and the training go on
+            self._open = number, None, []
 
     def _compared(self, cls: int) -> bool:
         """Say whether the columns are chosen, or there are none to choose."""
@@ -370,6 +429,17 @@ def pack_past(past: Sequence[PastScores], thresholds: Any, budget: int = PAST_BY
     }  # fmt: skip
 
 
+def _box_words(scores: Scores, row: int) -> dict[str, Any]:
+    """Return what is said of a box instead of a sample."""
+    if not isinstance(scores, BoxScores):
+        return {}
+    score, overlap = float(scores.matches.score[row]), float(scores.matches.overlap[row])
+    return {
+        "true": [], "said": [], "unknown": "", "score": score if score > UNSAID else None,
+        "overlap": overlap if math.isfinite(overlap) else None,
+    }  # fmt: skip
+
+
 def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -384,7 +454,7 @@ def _words(one: Card | None, columns: list[int]) -> dict[str, Any]:
     if one is None:
         return {"kind": "waiting"}
     if one.image is not None:
-        return {"kind": "image", "size": list(one.image.shape)}
+        return {"kind": "image", "size": list(one.image.shape), "box": list(one.box)}
     if one.kind != "row":
         return {"kind": one.kind, "text": one.text}
     values = [one.values[c] for c in columns if c < len(one.values)]

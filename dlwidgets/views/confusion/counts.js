@@ -70,11 +70,12 @@ export function cellsAtEach({ counts, totals }, limits, kernel, positions = POSI
 
 /** How many scores lie in each of `bins` equal parts of 0 ... 1, summed over some classes. What scores below 0 is in the first,
  * 1 and more in the last. @param {{counts: ArrayLike<number>, totals: ArrayLike<number>}} read @param {number[]} classes
- * @param {0 | 1} kind 0: positives, 1: negatives @param {number} [bins] @param {number} [positions] */
-export function histogramOf({ counts, totals }, classes, kind, bins = 50, positions = POSITIONS) {
+ * @param {0 | 1} kind 0: positives, 1: negatives @param {number} [bins] @param {number} [positions] @param {boolean} [boxes] of
+ * which those that nothing was said of have no score */
+export function histogramOf({ counts, totals }, classes, kind, bins = 50, positions = POSITIONS, boxes = false) {
   const found = new Float64Array(bins);
   for (const c of classes) {
-    let above = totals[2 * c + kind];
+    let above = boxes ? counts[(2 * c + kind) * positions] : totals[2 * c + kind];
     for (let b = 0; b < bins; b++) {
       const next = b === bins - 1 ? 0 : counts[(2 * c + kind) * positions + Math.round(((b + 1) * (positions - 1)) / bins)];
       found[b] += above - next;
@@ -85,10 +86,12 @@ export function histogramOf({ counts, totals }, classes, kind, bins = 50, positi
 }
 
 /** What each of four cells is a share of. @param {ArrayLike<number>} cells @param {number} at @param {string} normalise
- * @param {number} largest the largest count of the grid, to which counts alone are compared
+ * @param {number} largest the largest count of the grid, to which counts alone are compared @param {boolean} [boxes] of which
+ * none is rightly not said: what is false is a share of those said, what was missed of the true ones
  * @returns {[number, number, number, number]} */
-export function wholesOf(cells, at, normalise, largest) {
+export function wholesOf(cells, at, normalise, largest, boxes = false) {
   const [tn, fp, fn, tp] = [cells[at], cells[at + 1], cells[at + 2], cells[at + 3]];
+  if (boxes && normalise !== "all" && normalise !== "none") return [0, fp + tp, fn + tp, normalise === "true" ? fn + tp : fp + tp];
   if (normalise === "true") return [tn + fp, tn + fp, fn + tp, fn + tp];
   if (normalise === "predicted") return [tn + fn, fp + tp, tn + fn, fp + tp];
   const whole = normalise === "all" ? tn + fp + fn + tp : largest;

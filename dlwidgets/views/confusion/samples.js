@@ -2,8 +2,9 @@
 import { listen, make, numbers, say, sig, whole } from "../front.js";
 import { keep, nameFor, step } from "./plot.js";
 
-/** A sample as the kernel sends it; `true` and `said` are class numbers. @typedef {{number: number, name: string, score: number,
- * true: number[], said: number[], unknown?: string, kind: string, size?: number[], values?: any[], text?: string}} Sample */
+/** A sample as the kernel sends it; `true` and `said` are class numbers. @typedef {{number: number, name: string, score: number | null,
+ * true: number[], said: number[], unknown?: string, kind: string, size?: number[], values?: any[], text?: string,
+ * box?: number[], overlap?: number | null}} Sample */
 
 /** Samples on a page; as in class_detail.py. */
 const PAGED = 24;
@@ -41,8 +42,9 @@ export function pageWords(first, count, total) {
   return total ? `${whole(first + 1)}–${whole(first + count)} of ${whole(total)}` : "none";
 }
 
-/** A score in three digits; what is nearer to 0 or 1 says so. @param {number} x */
+/** A score in three digits; what is nearer to 0 or 1 says so. @param {number | null} x none of a box that nothing was said of */
 export function scoreWords(x) {
+  if (x === null) return "not said";
   if (x < 0 || x > 1) return valueWords(x);
   return x > 0 && x < 0.0005 ? "<0.001" : x < 1 && x >= 0.9995 ? ">0.999" : x.toFixed(3);
 }
@@ -70,6 +72,7 @@ export function pixelsOf(bytes, [height, width, channels]) {
 function wordsOf(sample, { form, names, task, doubted }) {
   const [is, said] = [truthWords(sample, apart(sample.true, sample.said), names), listedNames(apart(sample.said, sample.true), names)];
   const given = doubted < 0 ? [] : [sample.true.includes(doubted) ? "yes" : "no"], score = scoreWords(sample.score);
+  if (task === "detection") return [score, `picture ${sample.name}`, ...(sample.overlap ? [`IoU ${sample.overlap.toFixed(2)}`] : [])];
   if (form === "image") {
     const first = given.length ? `${score} · given ${given[0]}` : score;
     const [has, says] = listWords(task);
@@ -125,7 +128,10 @@ export function sampleList({ model, signal, want, open }) {
 
   function draw(/** @type {import("./tiles.js").Picture} */ { names, cells, task }, /** @type {number} */ c, /** @type {number} */ cell) {
     const listed = model.get("listed") ?? {}, mine = listed.class === c && listed.cell === cell, form = listed.form ?? "none";
+    const boxes = task === "detection";
     tabs.forEach((tab) => {
+      tab.button.hidden = boxes && (tab.cell === 0 || tab.cell > 3);
+      if (tab.cell === 1) say(/** @type {Node} */ (tab.button.firstChild), boxes ? "false" : "said, but is not");
       // How many labels are to be checked is known once they were looked for.
       say(tab.number, tab.cell < 4 ? whole(cells[4 * c + tab.cell]) : mine && cell === 4 ? whole(listed.total) : "");
       tab.button.setAttribute("aria-pressed", String(tab.cell === cell));
@@ -141,7 +147,7 @@ export function sampleList({ model, signal, want, open }) {
     on.disabled = first + PAGED >= total;
     say(range, shown.length || !mine ? (mine ? pageWords(first, shown.length, total) : "…") : "none");
     say(order, orderWords(cell));
-    const none = cell < 4 ? "No sample is here at this threshold." : "No label stands out as doubtful.";
+    const none = cell < 4 ? `No ${boxes ? "box" : "sample"} is here at this threshold.` : "No label stands out as doubtful.";
     say(note, !mine ? "" : [total || listed.note ? "" : none, listed.rule, listed.note].filter(Boolean).join(" "));
     scroll.dataset.form = form;
     heads.hidden = form === "image" || !shown.length;
@@ -206,7 +212,7 @@ function sampleItems({ select, turn, signal }) {
       item.setAttribute("aria-selected", String(sample.number === selected));
       const size = sample.size ?? [], length = size.reduce((product, n) => product * n, Number(size.length > 0));
       canvas.hidden = lines;
-      if (!lines && one.of !== bytes) paintCard(canvas, all.subarray(at, at + length), size);
+      if (!lines && one.of !== bytes) paintCard(canvas, all.subarray(at, at + length), size, sample.box ?? []);
       one.of = bytes;
       at += length;
       fillLine(item, one.parts, wordsOf(sample, how));
@@ -220,14 +226,36 @@ function sampleItems({ select, turn, signal }) {
 
 /** A sample for those who hear it. @param {Sample} sample @param {Words} how */
 function labelOf(sample, { names, task }) {
+  if (task === "detection") return `Box in picture ${sample.name}, ${sample.score === null ? "not said" : `score ${scoreWords(sample.score)}`}${sample.overlap ? `, IoU ${sample.overlap.toFixed(2)}` : ""}`;
   const [has, says] = listWords(task), [is, said] = [truthWords(sample, sample.true, names), listedNames(sample.said, names)];
   return `Sample ${sample.name}, score ${scoreWords(sample.score)}: ${has} ${is}, ${says} ${said}`
     + (sample.kind === "text" || sample.kind === "none" ? `. ${sample.text ?? ""}` : "");
 }
 
-/** @param {HTMLCanvasElement} canvas @param {Uint8Array} bytes @param {number[]} size none: nothing */
-function paintCard(canvas, bytes, [height, width, channels]) {
+/** @param {HTMLCanvasElement} canvas @param {Uint8Array} bytes @param {number[]} size none: nothing @param {number[]} box in 0 ... 1 of it, or none */
+function paintCard(canvas, bytes, size, box) {
+  const [height, width] = size;
   canvas.width = width ?? 1; canvas.height = height ?? 1;
-  if (!height || bytes.length < height * width * channels) return;
+  const pixels = pictureOf(bytes, size);
+  if (!pixels) return;
+  // What is small is painted larger, so that the line of a box is thin.
+  const scale = box.length ? Math.max(1, Math.floor(128 / Math.max(height, width))) : 1;
+  canvas.width = scale * width; canvas.height = scale * height;
+  const ctx = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+  ctx.imageSmoothingEnabled = false;
+  ctx.drawImage(pixels, 0, 0, canvas.width, canvas.height);
+  if (!box.length) return;
+  const [x1, y1, x2, y2] = box.map((at, i) => at * (i % 2 ? canvas.height : canvas.width));
+  for (const [stroke, wide] of /** @type {[string, number][]} */ ([["#000", 4], ["#fff", 2]])) {
+    ctx.strokeStyle = stroke; ctx.lineWidth = wide; ctx.strokeRect(x1, y1, x2 - x1, y2 - y1);
+  }
+}
+
+/** An image as a canvas that others draw from; null where its bytes are not there. @param {Uint8Array} bytes @param {number[]} size height, width, channels */
+export function pictureOf(bytes, [height, width, channels]) {
+  if (!height || bytes.length < height * width * channels) return null;
+  const canvas = make("canvas");
+  canvas.width = width; canvas.height = height;
   canvas.getContext("2d")?.putImageData(new ImageData(pixelsOf(bytes, [height, width, channels]), width, height), 0, 0);
+  return canvas;
 }

@@ -51,7 +51,7 @@ export function scoreSlider({ moved, signal }) {
     nameFor(input, c < 0 ? "Threshold" : `Threshold of ${name}, large`);
     input.title = one ? "Arrows move it by 0.001, with Shift by 0.01" : "Each class has its own threshold. Moving this gives all the same.";
     if (held.counts !== counts || held.of !== `${c}`) {
-      held = { counts, of: `${c}`, bins: [0, 1].map((kind) => histogramOf({ counts, totals }, classes, /** @type {0 | 1} */ (kind), BINS)) };
+      held = { counts, of: `${c}`, bins: [0, 1].map((kind) => histogramOf({ counts, totals }, classes, /** @type {0 | 1} */ (kind), BINS, POSITIONS, task === "detection")) };
     }
     node.style.height = `${tall ? SLIDE.tall : SLIDE.low}px`;
     paint(width, tall, [low, high].map((t) => Math.min(1, Math.max(0, t))), [0, 1].map((kind) => {
@@ -164,19 +164,21 @@ export function bestThresholds({ ask, reset, restore, signal }) {
   const quick = button("Best F1", "The threshold of the highest F1, for each class", () => ({ metric: "f1" }));
   const half = make("button", { type: "button", text: "Back to 0.5" });
   listen(half, "click", () => { waiting = 0; say(report, ""); reset(whom.value === "one" ? focus : -1); }, signal);
+  const youden = button("Youden", "The highest recall + specificity − 1", () => ({ metric: "youden" }));
   const node = make("div", { class: "dlw-conf-best" },
     make("span", { class: "dlw-faint", text: "Best" }),
     make("span", { class: "dlw-conf-set" }, button("F-beta", "The highest F-beta: recall weighs beta times as much as precision", () => ({ metric: "fbeta", beta: Number(beta.value) })),
       make("label", {}, "β", beta)),
-    button("Youden", "The highest recall + specificity − 1", () => ({ metric: "youden" })),
+    youden,
     make("span", { class: "dlw-conf-set" }, button("Precision", "The highest precision at which recall is kept", () => ({ metric: "precision", constraint: `recall >= ${least.value}`, confidence: sure.checked ? 0.95 : null })),
       make("label", {}, "at recall ≥", least),
       make("label", { title: "The lower end of the 95 % interval of recall keeps it: it then holds for other samples too" }, sure, "with 95 % confidence")),
     whose_, half);
 
   /** @param {Found | null} found @param {string[]} names @param {number} c the class in focus @param {number[]} limits @param {string} refusal
-   * @param {boolean} open */
-  function draw(found, names, c, limits, refusal, open) {
+   * @param {boolean} open @param {boolean} [boxes] which have no specificity */
+  function draw(found, names, c, limits, refusal, open, boxes = false) {
+    youden.hidden = boxes;
     // What is chosen out of sight chooses for nobody.
     if (!open) whom.value = "all";
     focus = c >= 0 ? c : 0;

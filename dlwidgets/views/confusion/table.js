@@ -3,7 +3,7 @@ import { listen, make, say } from "../front.js";
 import { nameCutter } from "./names.js";
 import { readSort } from "./order.js";
 import { nameFor } from "./plot.js";
-import { interval, position, short, written } from "./words.js";
+import { interval, position, share, short, written } from "./words.js";
 /** @import { Metric, Metrics } from "./metrics.js" */
 /** @import { Picture, Hands } from "./tiles.js" */
 
@@ -11,9 +11,9 @@ import { interval, position, short, written } from "./words.js";
 const TABLE = { row: 23, name: 104, letter: 6.4, value: 46, count: 64, interval: 47 };
 
 /** How wide the table wants to be. @param {Metrics} metrics @param {Metric[]} columns @param {boolean} intervals @param {boolean} each
- * @param {boolean} [unknown] whether it says how many labels are unknown */
-export function widthOf(metrics, columns, intervals, each, unknown = false) {
-  const keys = [...(each ? ["threshold"] : []), ...columns, ...(unknown ? ["unknown"] : [])];
+ * @param {string} [extra] a last column, "unknown": how many labels are, or "AP", the average precision of boxes */
+export function widthOf(metrics, columns, intervals, each, extra = "") {
+  const keys = [...(each ? ["threshold"] : []), ...columns, ...(extra ? [extra] : [])];
   return keys.reduce((sum, key) => sum + columnOf(metrics, key, intervals), TABLE.name);
 }
 /** A column holds its heading, with the arrow of an order, and its values. @param {Metrics} metrics @param {string} key @param {boolean} intervals */
@@ -40,23 +40,23 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
   /** @param {Element} part @param {string} value @param {string} ends */
   const fillCell = (part, value, ends) => { say(part.children[0], value); say(part.children[1], ends); };
 
-  /** Make the columns anew, where they are others. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each @param {boolean} unknown */
-  function build(columns, intervals, each, unknown) {
-    const wanted = ["name", ...(each ? ["threshold"] : []), ...columns, ...(unknown ? ["unknown"] : [])];
+  /** Make the columns anew, where they are others. @param {Metric[]} columns @param {boolean} intervals @param {boolean} each @param {string} extra */
+  function build(columns, intervals, each, extra) {
+    const wanted = ["name", ...(each ? ["threshold"] : []), ...columns, ...(extra ? [extra] : [])];
     if (`${wanted} ${intervals}` === `${keys} ${wide}`) return;
     keys = wanted;
     wide = intervals;
     colgroup.replaceChildren(...keys.map((key) => make("col", { style: key === "name" ? "" : `width: ${columnOf(metrics, key, intervals)}px` })));
     heads = keys.map((key) => {
       const button = make("button", { type: "button" });
-      if (key !== "unknown") listen(button, "click", () => sortBy(key), signal);
+      if (key !== "unknown" && key !== "AP") listen(button, "click", () => sortBy(key), signal);
       return make("th", { scope: "col" }, button);
     });
     heading.replaceChildren(...heads);
     [macro, micro].forEach((row) => row.replaceChildren(...keys.map((key) => cell(key, true))));
     body.replaceChildren(above, below);
     rows = [];
-    inner.style.minWidth = `${widthOf(metrics, columns, intervals, each, unknown)}px`;
+    inner.style.minWidth = `${widthOf(metrics, columns, intervals, each, extra)}px`;
   }
   function add() {
     const i = rows.length, parts = keys.map((key) => cell(key)), row = make("tr", {}, ...parts);
@@ -69,13 +69,13 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
 
   /** @param {Picture} picture @param {number[]} classes @param {{top: number, tall: number}} seen
    * @param {{columns: Metric[], intervals: boolean, width: number}} wanted */
-  function draw({ names, cells, limits, sort, pinned, each, samples }, classes, { top, tall }, { columns, intervals, width }) {
+  function draw({ names, cells, limits, sort, pinned, each, samples, boxes, precisions }, classes, { top, tall }, { columns, intervals, width }) {
     listed = classes;
     const font = `12px ${getComputedStyle(node).fontFamily}`;
     const { key: by, falling } = readSort(sort);
     const unknown = names.map((_, c) => samples - cells[4 * c] - cells[4 * c + 1] - cells[4 * c + 2] - cells[4 * c + 3]);
-    const some = unknown.some((n) => n > 0), room = TABLE.name - 8 + Math.max(0, width - widthOf(metrics, columns, intervals, each, some));
-    build(columns, intervals, each, some);
+    const extra = boxes ? "AP" : unknown.some((n) => n > 0) ? "unknown" : "", room = TABLE.name - 8 + Math.max(0, width - widthOf(metrics, columns, intervals, each, extra));
+    build(columns, intervals, each, extra);
     heads.forEach((head, i) => {
       const on = keys[i] === by;
       if (on) head.setAttribute("aria-sort", falling ? "descending" : "ascending"); else head.removeAttribute("aria-sort");
@@ -107,6 +107,7 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
       keys.forEach((key, j) => {
         if (key === "name") fillCell(parts[j], cut(names[c], names, room, font), "");
         else if (key === "threshold") fillCell(parts[j], position(limits[c]), "");
+        else if (key === "AP") fillCell(parts[j], share(precisions[c] ?? NaN), "");
         else if (key === "unknown") fillCell(parts[j], short(unknown[c], 7), "");
         else fillCell(parts[j], written(metrics, key, metrics.value(key, cells, 4 * c), 7), intervals ? interval(metrics.interval(key, cells, 4 * c)) : "");
       });

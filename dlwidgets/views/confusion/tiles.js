@@ -16,7 +16,7 @@ const FREE = { side: 3, between: 7 };
 /** What is drawn: the counts of each class at `limits` (one threshold a class), and what is looked at.
  * @typedef {{metrics: import("./metrics.js").Metrics, names: string[], cells: Float64Array, limits: number[],
  * counts: ArrayLike<number>, totals: ArrayLike<number>, task: string, samples: number, sort: string, normalise: string,
- * each: boolean, pinned: number, cell: number, focus: number}} Picture */
+ * each: boolean, pinned: number, cell: number, focus: number, boxes: boolean, precisions: (number | null)[]}} Picture */
 /** A class that is pointed at, and its cell, or -1. @typedef {{c: number, cell: number}} Pointed */
 /** What the grid is told: a class is pointed at, is pinned, is in focus, its threshold is moved.
  * @typedef {{point: (to: Pointed | null) => void, pin: (c: number, cell: number) => void, attend: (c: number) => void,
@@ -83,7 +83,7 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
     node.append(tile);
     listen(tile, "pointermove", (event) => point({ c: classOf(t), cell: cellUnder(four, event) }), signal);
     listen(tile, "pointerleave", () => point(null), signal);
-    listen(tile, "click", (event) => { focus(placeOf(t)); pin(classOf(t), cellUnder(four, event)); }, signal);
+    listen(tile, "click", (event) => { focus(placeOf(t)); const cell = cellUnder(four, event); pin(classOf(t), drawn?.boxes && cell === 0 ? -1 : cell); }, signal);
     listen(tile, "focus", () => { reach(t); speak(t); }, signal);
     listen(tile, "blur", () => point(null), signal);
   }
@@ -151,7 +151,7 @@ export function tileGrid({ point, pin, attend, moved, signal }) {
    * @param {Paint} paint @param {boolean} rounded whether a count is painted in fewer digits */
   function fillTile(i, picture, { ruler, width, family }, rounded) {
     const t = i % ring, { tile, label, value } = tiles[t], c = listed[i], name = picture.names[c], { metrics } = picture;
-    const metric = shownBy(metrics, picture.sort), number = written(metrics, metric, metrics.value(metric, picture.cells, 4 * c)), title = rounded ? `${name}\n${fewWords(picture.cells, 4 * c)}` : name;
+    const metric = shownBy(metrics, picture.sort), number = written(metrics, metric, metrics.value(metric, picture.cells, 4 * c)), title = rounded ? `${name}\n${fewWords(picture.cells, 4 * c, picture.boxes)}` : name;
     ruler.font = `600 11px ${family}`;
     say(label, cut(name, picture.names, width - TILE.sides - 6 - Math.ceil(ruler.measureText(number).width), `11px ${family}`));
     if (tile.title !== title) tile.title = title;
@@ -236,7 +236,7 @@ function tileLines(node) {
       const ctx = surface(canvas, columns * (w + TILE.gap) - TILE.gap, 2 * TILE.cell + 1);
       here.forEach((c, column) => {
         const cells = picture.cells.subarray(4 * c, 4 * c + 4), marked = c === picture.pinned ? picture.cell : -1;
-        const rounded = paintTile(ctx, column * (w + TILE.gap) + TILE.sides / 2, half, cells, wholesOf(cells, 0, picture.normalise, largest), shares, marked, ink, dark);
+        const rounded = paintTile(ctx, column * (w + TILE.gap) + TILE.sides / 2, half, cells, wholesOf(cells, 0, picture.normalise, largest, picture.boxes), shares, marked, ink, dark, picture.boxes);
         fillTile(row * columns + column, { ruler, width: w, family }, rounded);
       });
     }
@@ -257,10 +257,12 @@ function sharesFit(ruler, half, largest, ink) {
  * is painted in fewer digits than it has.
  * @param {CanvasRenderingContext2D} ctx @param {number} left @param {number} half @param {Float64Array} cells
  * @param {number[]} wholes @param {boolean} shares @param {number} marked a cell that is pinned, or -1
- * @param {Record<string, string>} ink @param {boolean} dark */
-function paintTile(ctx, left, half, cells, wholes, shares, marked, ink, dark) {
+ * @param {Record<string, string>} ink @param {boolean} dark @param {boolean} boxes */
+function paintTile(ctx, left, half, cells, wholes, shares, marked, ink, dark, boxes) {
   let rounded = false;
   cells.forEach((n, cell) => {
+    // What is no box was not counted.
+    if (boxes && cell === 0) { ctx.strokeStyle = ink.fill; ctx.lineWidth = 1; ctx.strokeRect(left + 0.5, 0.5, half - 1, TILE.cell - 1); return; }
     const x = left + (cell % 2) * (half + 1), y = (cell >> 1) * (TILE.cell + 1), middle = y + TILE.cell / 2 + 0.5, right = x + half - FREE.side;
     ctx.fillStyle = ink.fill; ctx.fillRect(x, y, half, TILE.cell);
     ctx.globalAlpha = strength(n, wholes[cell], dark);

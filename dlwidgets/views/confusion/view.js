@@ -17,6 +17,8 @@ import { classDetail } from "./class_detail.js";
 
 /** From this many classes on the grid scrolls and can be searched. */
 const MANY = 31;
+/** The overlaps that are offered, those of COCO. */
+const IOUS = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95];
 /** The height of what scrolls; as in confusion/view.css. The least width of the tiles beside a table [px]. */
 const TALL = 470, TILES_BESIDE = 390;
 /** Below this width what stands side by side stands one under the other; what the first row holds beside the slider: with
@@ -51,19 +53,25 @@ function averageLine(metrics) {
 }
 
 /** The first row: thresholds of all classes or of the class in focus, what the tiles' bold number is, their order, and all that is rarer.
- * @param {{moved: (k: number) => void, choose: (rule: string) => void, unfold: () => void, views: Node, quick: HTMLElement, sorting: Node,
+ * @param {{moved: (k: number) => void, choose: (rule: string) => void, judge: (iou: number) => void, unfold: () => void, views: Node, quick: HTMLElement, sorting: Node,
  * found: Node, renew: Node, signal: AbortSignal}} hands */
-function firstRow({ moved, choose, unfold, views, quick, sorting, found, renew, signal }) {
+function firstRow({ moved, choose, judge, unfold, views, quick, sorting, found, renew, signal }) {
   const scores = scoreSlider({ moved, signal }), name = make("b", { class: "dlw-conf-whose" }), bold = make("span", { class: "dlw-conf-bold" });
   const which = makeChoice("Thresholds", [["top", "likeliest class"], ["one", "one for all"], ["each", "per class", "a threshold for each class"]], choose, signal);
   const limits = make("span", { class: "dlw-conf-set" }, name, which.node, scores.node, scores.shown, quick), more = makeButton("", unfold, signal, { class: "dlw-conf-more" });
-  const node = make("div", { class: "dlw-conf-limit" }, views, limits, make("span", { class: "dlw-conf-set dlw-faint" }, bold, found, sorting, more, renew));
-  /** @param {Picture} picture @param {{width: number, squares: boolean, open: boolean, cut: ReturnType<typeof nameCutter>, words: [string, string]}} now */
-  function draw(picture, { width, squares, open, cut, words: [text, title] }) {
+  const overlap = make("select", { "aria-label": "Overlap (IoU) from which on a box counts as found" }), found_ = make("label", { class: "dlw-conf-set", title: "The overlap of a true box and one that was said, intersection over union, from which on it counts as found" }, make("b", { text: "IoU ≥" }), overlap);
+  listen(overlap, "change", () => judge(Number(overlap.value)), signal);
+  const node = make("div", { class: "dlw-conf-limit" }, views, limits, found_, make("span", { class: "dlw-conf-set dlw-faint" }, bold, found, sorting, more, renew));
+  /** @param {Picture} picture @param {{width: number, squares: boolean, open: boolean, iou: number, cut: ReturnType<typeof nameCutter>, words: [string, string]}} now */
+  function draw(picture, { width, squares, open, iou, cut, words: [text, title] }) {
     const { names, each: own, focus, task, limits: at } = picture, top = Number.isNaN(at[0]), several = task === "multiclass";
     // The matrix knows no thresholds, and has no bold number.
     limits.hidden = bold.hidden = squares;
     which.node.hidden = names.length === 1;
+    found_.hidden = !picture.boxes;
+    const steps = [...new Set([...IOUS, iou])].sort((a, b) => a - b);
+    if (overlap.children.length !== steps.length || steps.some((step, i) => overlap.options[i].value !== String(step))) overlap.replaceChildren(...steps.map((step) => make("option", { value: String(step), text: String(step) })));
+    overlap.value = String(iou);
     which.show(top ? "top" : own ? "each" : "one");
     which.buttons[0].hidden = !several;
     scores.node.hidden = scores.shown.hidden = quick.hidden = top;
@@ -100,7 +108,7 @@ export default {
     const best = bestThresholds({ ask: (what) => { thresholds.yieldToKernel(); want.call("best", what); repaint(); }, reset: (c) => moved(c, 500), restore: (limits) => { thresholds.put(limits); repaint(); }, signal });
     const menu = columnMenu({ metrics, choose: look.choose, signal });
     const bar = gridBar({ metrics, choose: look.choose, sortBy, again: () => { held.forget(); repaint(); }, searched, look: look.now, extra: menu.node, signal });
-    const { views, sorting, found, renew } = bar, row = firstRow({ moved: (k) => moved(look.now().each ? focus() : -1, k), choose: chooseRule,
+    const { views, sorting, found, renew } = bar, row = firstRow({ moved: (k) => moved(look.now().each ? focus() : -1, k), choose: chooseRule, judge: (iou) => { want.set("iou", iou); repaint(); },
       unfold: () => look.choose({ more: !look.now().more }), views, quick: best.quick, sorting, found, renew, signal });
     const rest = make("div", { class: "dlw-conf-rest" }, best.node, bar.node, mean.node), cut = nameCutter();
     const grid = tileGrid(hands), words = cellWords(), matrix = classMatrix({ signal });
@@ -164,7 +172,7 @@ export default {
       const shown = look.now(), { sort, table: open, filter, normalise, columns, intervals, more } = shown, single = names.length === 1;
       const limits = thresholds.now(names.length), likeliest = Number.isNaN(limits[0]), each = shown.each && !likeliest;
       const width = el.clientWidth || 640, squares = shown.matrix && about.task === "multiclass";
-      const many = names.length >= MANY, wide = widthOf(metrics, columns, intervals, each && !squares, Boolean(about.unknown)), beside = open && width >= wide + TILES_BESIDE;
+      const many = names.length >= MANY, wide = widthOf(metrics, columns, intervals, each && !squares, about.task === "detection" ? "AP" : about.unknown ? "unknown" : ""), beside = open && width >= wide + TILES_BESIDE;
       // The layout is read before anything is written, which would make the browser do it twice.
       const seen = { top: grid.node.scrollTop, tall: many ? TALL : Infinity }, rowsSeen = { ...seen, top: table.node.scrollTop };
       for (const [name, on] of Object.entries({ many, narrow: width < NARROW, below: !beside })) el.toggleAttribute(`data-${name}`, on);
@@ -172,12 +180,14 @@ export default {
       if (beside) table.node.style.flexBasis = `${wide + 14}px`; else table.node.style.removeProperty("flex-basis");
       menu.node.hidden = !open;
 
-      const [counts, totals, square] = read();
+      const [counts, totals, square] = read(), boxes = about.task === "detection", iou = Number(want.get("iou"));
       const cells = likeliest ? cellsOfMatrix(square, names.length) : cellsAtEach({ counts, totals }, limits, { limits: model.get("thresholds"), exact: numbers(model.get("exact"), Uint32Array) });
+      if (boxes) names.forEach((_, i) => { cells[4 * i] = 0; });
       // The matrix takes the likeliest class of each sample, whatever the thresholds: so does what stands around it.
       const counted = squares ? cellsOfMatrix(square, names.length) : cells;
       const { c, cell } = pinned.now(), { task, samples } = about;
-      picture = { metrics, names, cells, limits, counts, totals, task, samples, sort, normalise, each, pinned: c, cell, focus: focus() };
+      // Of a box the other classes are not unknown: they are not asked for.
+      picture = { metrics, names, cells, limits, counts, totals, task, samples: boxes ? NaN : samples, boxes, precisions: about.precision ?? [], sort, normalise, each, pinned: c, cell, focus: focus() };
       const { order, inPlace } = held.now({ sort, filter }, names, counted, limits, squares);
       const listed = matching(order, names, many && !squares ? bar.search.value : "");
       rest.hidden = !more;
@@ -187,10 +197,10 @@ export default {
       // The table has them on top.
       mean.node.hidden = open && !single;
 
-      row.draw(picture, { width, squares, open: more, cut, words: boldWords(metrics, shownBy(metrics, sort), cells, about) });
+      row.draw(picture, { width, squares, open: more, iou, cut, words: boldWords(metrics, shownBy(metrics, sort), cells, about) });
       best.node.hidden = squares;
       const chosen = model.get("best") ?? {};
-      best.draw(chosen.thresholds ? chosen : null, names, picture.focus, limits, want.refusal, more);
+      best.draw(chosen.thresholds ? chosen : null, names, picture.focus, limits, want.refusal, more, boxes);
       if (squares) best.told.hidden = true;
       const left = (beside ? width - wide - 36 : width) - (many ? 18 : 4);
       grid.node.hidden = words.node.hidden = squares;

@@ -13,6 +13,7 @@ from ...core.base.numbers import read_number
 from ...core.base.words import did_you_mean, name_kind
 from ...core.scoring.confusion_figure import NORMALISE, list_sorts, order_classes
 from ...core.scoring.counts import pack_counts
+from ...core.scoring.detections import BoxScores, Detections, read_iou
 from ...core.scoring.metrics import METRICS, describe_unknown, list_metrics
 from ...core.scoring.scores import Scores, Thresholds
 from ...session import Session
@@ -46,8 +47,9 @@ class ConfusionGrid(View):
 
     Parameters
     ----------
-    source : a Session, whose `scores` are followed, or Scores.
-    X : with Scores, the N samples they are of, to be looked at. A Session has its own.
+    source : a Session, whose `scores` are followed, or Scores, or Detections: boxes are found, missed or false, and
+        there are no true negatives.
+    X : with Scores, the N samples they are of, to be looked at; with Detections, the pictures. A Session has its own.
     thresholds : with Scores, one threshold, or one for each class, by position or name; None: 0.5, of a
         multiclass task the likeliest class. A Session has its own.
     sort : "given", "name", "threshold", or a metric ("f1", "precision", "recall", "specificity", "matthews",
@@ -63,8 +65,8 @@ class ConfusionGrid(View):
     """
 
     _esm = module("confusion")
-    _css = style("confusion")
-    watches = ("scores", "thresholds", "selected_sample", "past_scores")
+    _css = style("confusion", "boxes.css")
+    watches = ("scores", "thresholds", "iou_threshold", "selected_sample", "past_scores")
     #: None of a view that was refused, which Python will close.
     detail: ClassDetail | None = None
 
@@ -76,6 +78,9 @@ class ConfusionGrid(View):
         Float(), help="one threshold for all classes, or C; [] for the likeliest class"
     ).tag(sync=True)
     names = List(Unicode(), help="the C class names").tag(sync=True)
+    iou = Float(0.5, help="of boxes, the overlap from which on one counts as found").tag(sync=True)
+    opened = Dict(help="of boxes, the picture that is open: number, name, size, marks").tag(sync=True)
+    opened_pixels = Bytes(help="uint8, that picture, H x W x channels").tag(sync=True)
     matrix = Bytes(help="multiclass: C x C uints of `matrix_width` bytes: rows what it is").tag(sync=True)
     matrix_width = Int(1, help="bytes of a count of the matrix: 1, 2 or 4").tag(sync=True)
     about = Dict(help="task, samples, validation, step or None, note, unknown, low and high").tag(sync=True)
@@ -103,7 +108,7 @@ class ConfusionGrid(View):
 
     def __init__(
         self,
-        source: Session | Scores,
+        source: Session | Scores | Detections,
         X: Any = None,
         *,
         thresholds: Thresholds = None,
@@ -114,9 +119,11 @@ class ConfusionGrid(View):
         columns: str | Sequence[str] | None = None,
         matrix: bool = False,
     ) -> None:
+        if isinstance(source, Detections):
+            source = source.scores()
         if not isinstance(source, (Session, Scores)):
             raise TypeError(
-                f"ConfusionGrid shows a Session or Scores: {name_kind(source)} given. "
+                f"ConfusionGrid shows a Session, Scores or Detections: {name_kind(source)} given. "
                 "For arrays: ConfusionGrid(Scores(y_true, y_score, classes))."
             )
         self.session = source if isinstance(source, Session) else None
@@ -130,9 +137,10 @@ class ConfusionGrid(View):
         if thresholds is not None:
             self._choose(thresholds)
         self.detail = ClassDetail(self.session, lambda: self.scores, self._thresholds, X, self.refresh)
-        # The page's own intervals know no groups, and would be too narrow.
-        alone = {} if (self._alone or self.session.samples).groups is None else {"share": None}
-        super().__init__(self.session, metrics=[metric.sent() | alone for metric in list_metrics()])
+        boxes = isinstance(source, BoxScores) or source.task == "detection"
+        # The page's own intervals know no groups, and would be too narrow; boxes go by pictures.
+        alone = {} if not boxes and (self._alone or self.session.samples).groups is None else {"share": None}
+        super().__init__(self.session, metrics=[metric.sent() | alone for metric in list_metrics(not boxes)])
 
     @property
     def scores(self) -> Scores | None:
@@ -147,6 +155,7 @@ class ConfusionGrid(View):
         thresholds = self._thresholds()
         return {
             **self._counts_of(scores), **picture, "empty": "", "best": self._best,
+            "iou": scores.iou if isinstance(scores, BoxScores) else 0.5,
             "exact": scores.confusion(thresholds)[:, ::-1, 1].astype(np.uint32).tobytes(),
             "thresholds": [] if thresholds is None else _finite(np.atleast_1d(np.asarray(thresholds, float))),
         }  # fmt: skip
@@ -157,6 +166,8 @@ class ConfusionGrid(View):
             pass
         elif name == "thresholds":
             self._choose(value)
+        elif name == "iou":
+            self._choose_iou(value)
         elif name == "look":
             self._look = read_look(self.scores and self.scores.task, **value)
         elif name == "best":
@@ -199,7 +210,10 @@ class ConfusionGrid(View):
             name for name in columns
             if name in frame and (name in look["columns"] or not frame[name].isna().all())
         ]  # fmt: skip
-        if scores.unknown.any():
+        if isinstance(scores, BoxScores):
+            frame["average_precision"] = scores.average_precision()
+            columns = [name for name in columns if name in frame] + ["average_precision"]
+        elif scores.unknown.any():
             columns.append("unknown")
         if (limits := scores.read_thresholds(thresholds)) is not None:
             columns.insert(0, "threshold")
@@ -238,6 +252,13 @@ class ConfusionGrid(View):
             self._chosen = chosen
         else:
             self.session.thresholds = chosen
+
+    def _choose_iou(self, value: Any) -> None:
+        """Judge the same boxes at another overlap."""
+        if self.session is not None:
+            self.session.iou_threshold = value
+        elif isinstance(self._alone, BoxScores):
+            self._alone = self._alone.detections.scores(read_iou(value))
 
     def _choose_best(self, asked: Any) -> None:
         """Take the best thresholds of one half, judged on the other."""
@@ -285,13 +306,16 @@ class ConfusionGrid(View):
         if self._counted is None or self._counted[0] is not scores:
             counts = scores.counts_at(POSITIONS)
             totals = np.stack([scores.positives, scores.negatives], axis=1)
-            low, high = _finite(np.array([scores.y_score.min(), scores.y_score.max()], float))
+            said = scores.detections.found_scores if isinstance(scores, BoxScores) else scores.y_score
+            low, high = _finite(np.array([said.min(), said.max()] if said.size else [0, 0], float))
             evaluation = None if self.session is None else self.session.evaluation
             about = {
                 "task": scores.task, "samples": scores.n_samples, "validation": self.session is not None,
                 "step": self._step(), "note": "" if evaluation is None else evaluation.note,
                 "low": low, "high": high, "unknown": describe_unknown(scores.unknown, scores.n_samples),
             }  # fmt: skip
+            if isinstance(scores, BoxScores):
+                about |= _about_boxes(scores)
             picture = {
                 "counts": pack_counts(counts, totals), "width": counts.itemsize, "names": list(scores.classes),
                 "totals": totals.astype(np.uint32).tobytes(), "about": about, "matrix": b"",
@@ -311,8 +335,8 @@ class ConfusionGrid(View):
         session = self.session
         if session is None:
             return "There is nothing to show any more: the view was closed."
-        if session.task not in ("multilabel", "multiclass", "binary"):
-            kinds = "multilabel, multiclass and binary tasks"
+        if session.task not in ("multilabel", "multiclass", "binary", "detection"):
+            kinds = "multilabel, multiclass and binary tasks, and detections"
             return f"A {session.task} task has no confusion: this view is for {kinds}."
         if not session.has_valid:
             return "No validation data. Pass valid=(X, y) to the Session."
@@ -337,6 +361,16 @@ class ConfusionGrid(View):
         if look["matrix"] and scores.task == "multiclass":
             return draw_matrix(scores, normalise=normalise, order=self._classes(scores))
         return draw(scores, self._thresholds(), sort=look["sort"], normalise=normalise, only=self._only())
+
+
+def _about_boxes(scores: BoxScores) -> dict[str, Any]:
+    """Return what a page says of boxes instead of samples."""
+    precision, mean = scores.average_precision(), scores.mean_precision
+    return {
+        "task": "detection", "iou": scores.iou, "unknown": "", "pictures": scores.detections.n_images,
+        "true": int(scores.positives.sum()), "map": None if math.isnan(mean) else mean,
+        "precision": [None if np.isnan(value) else float(value) for value in precision],
+    }  # fmt: skip
 
 
 def _finite(values: np.ndarray) -> list[float]:

@@ -50,9 +50,10 @@ export function boldWords(metrics, metric, cells, { step }) {
   return [`bold: ${label}, macro ${share(macro)}`, `The bold number of a tile is the ${label} of its class. Macro ${share(macro)}: the mean of ${over}. Micro ${share(micro)}: of all their counts together.${after}`];
 }
 
-/** The four counts of a tile in a few words. @param {ArrayLike<number>} cells @param {number} at */
-export function fewWords(cells, at) {
+/** The counts of a tile in a few words. @param {ArrayLike<number>} cells @param {number} at @param {boolean} [boxes] */
+export function fewWords(cells, at, boxes = false) {
   const [tn, fp, fn, tp] = [0, 1, 2, 3].map((cell) => whole(cells[at + cell]));
+  if (boxes) return `${tp} found · ${fn} missed · ${fp} false`;
   return `${tp} found · ${fn} missed · ${fp} wrongly said · ${tn} rightly not said`;
 }
 
@@ -65,28 +66,39 @@ export function position(t) {
 /** The rule by which a class is said. @param {number} t a threshold, NaN for the likeliest class @returns {[string, string]} */
 export function ruleOf(t) { return Number.isNaN(t) ? ["by the", "likeliest class"] : ["at", position(t)]; }
 
+/** Why boxes leave one cell of a tile empty. */
+export const NOT_COUNTED = "Where no box is and none was said there is nothing to count: boxes have no true negatives";
+
 /** A cell of a tile in words. Cells: 0 is not, not said; 1 is not, said; 2 is, missed; 3 is, found. @param {number} cell
  * @param {number} n @param {string} name @param {string} task */
 export function sentence(cell, n, name, task) {
+  if (task === "detection") {
+    if (cell === 0) return NOT_COUNTED;
+    const box = n === 1 ? "box" : "boxes", be = n === 1 ? "was" : "were";
+    return cell === 1 ? `${whole(n)} ${box} of ${name} ${be} said where none is` : `${whole(n)} true ${box} of ${name} ${be} ${cell === 2 ? "missed" : "found"}`;
+  }
   const label = task === "multilabel", [were, has, does] = n === 1 ? ["was", label ? "has" : "is", "does"] : ["were", label ? "have" : "are", "do"];
   const not = label ? `${does} not have` : `${has} not`, said = label ? "said to" : "said to be";
   const words = [`${not} ${name} and ${were} not ${said}`, `${not} ${name} but ${were} ${said}`, `${has} ${name} and ${were} missed`, `${has} ${name} and ${were} found`];
   return `${whole(n)} ${words[cell]}`;
 }
 
-/** What the four cells mean, before a class is pointed at. @param {number} cell */
-export function meaning(cell) {
+/** What the four cells mean, before a class is pointed at. @param {number} cell @param {boolean} [boxes] */
+export function meaning(cell, boxes = false) {
+  if (boxes) return ["empty: what is no box cannot be counted", "false: said, and no true box there", "missed: a true box that was not said", "found: a true box that was said"][cell];
   return ["is not, and was not said to be", "is not, but was said to be", "is, but was missed", "is, and was found"][cell];
 }
 
-/** What the shade is, as the line under the tiles says it. @param {string} normalise */
-export function shadeWords(normalise) {
+/** What the shade is, as the line under the tiles says it. @param {string} normalise @param {boolean} [boxes] */
+export function shadeWords(normalise, boxes = false) {
+  if (boxes && normalise !== "none") return `shade: share of ${normalise === "all" ? "all that is or was said" : normalise === "true" ? "the true boxes; of false ones, of those said" : "the boxes said; of missed ones, of the true"}`;
   const of = { true: "its row", predicted: "its column", all: "all samples of the class" }[normalise];
   return of ? `shade: share of ${of}` : "shade: count, against the largest of all";
 }
 
 /** Who stands in a histogram. @param {number} kind 0: positives, 1: negatives @param {string} name "" for all classes @param {string} task */
 export function whose(kind, name, task) {
+  if (task === "detection") return `${kind === 0 ? "on a true box" : "on none"}${name ? `, said to be ${name}` : ""}`;
   const has = task === "multilabel";
   if (!name) return kind === 0 ? (has ? "have the label" : "are of the class") : has ? "do not" : "are not";
   return kind === 0 ? `${has ? "have" : "are"} ${name}` : `${has ? "do" : "are"} not`;
@@ -95,19 +107,30 @@ export function whose(kind, name, task) {
 /** A tile for those who hear it. @param {Metrics} metrics @param {string} name @param {ArrayLike<number>} cells @param {number} at @param {string} task */
 export function spoken(metrics, name, cells, at, task) {
   const [f1, precision, recall] = ["f1", "precision", "recall"].map((metric) => share(metrics.value(metric, cells, at)));
-  const words = [3, 2, 1, 0].map((i) => sentence(i, cells[at + i], name, task));
+  const words = (task === "detection" ? [3, 2, 1] : [3, 2, 1, 0]).map((i) => sentence(i, cells[at + i], name, task));
   return `${name}: F1 ${f1}, precision ${precision}, recall ${recall}. ${words.join("; ")}.`;
 }
 
 /** What the numbers are of. @param {{task: string, samples: number, note?: string, validation: boolean,
- * step: number | null, unknown?: string}} about @param {number} classes @param {boolean} [matrix] whether the C x C
+ * step: number | null, unknown?: string, pictures?: number, true?: number, iou?: number, map?: number | null}} about @param {number} classes @param {boolean} [matrix] whether the C x C
  * matrix is shown @param {boolean} [likeliest] whether each sample is said to be of its likeliest class */
 export function headline(about, classes, matrix = false, likeliest = matrix) {
+  if (about.task === "detection") return boxHeadline(about, classes);
   const parts = [about.note || `${whole(about.samples)} ${about.validation ? "validation " : ""}${about.samples === 1 ? "sample" : "samples"}`];
   if (classes > 1) parts.push(`${whole(classes)} classes${about.task === "multiclass" && !matrix ? ", each against the rest" : ""}`);
   if (likeliest) parts.push("by the likeliest class");
   if (about.unknown) parts.push(about.unknown);
   if (about.step !== null && about.step !== undefined) parts.push(`after step ${whole(about.step)}`);
+  return parts.join(" · ");
+}
+
+/** What the numbers of boxes are of. @param {Parameters<typeof headline>[0]} about @param {number} classes */
+function boxHeadline({ note, validation, pictures = 0, true: boxes = 0, iou = 0.5, map, step }, classes) {
+  const parts = [`${whole(boxes)} true ${boxes === 1 ? "box" : "boxes"} in ${whole(pictures)} ${validation ? "validation " : ""}${pictures === 1 ? "picture" : "pictures"}`];
+  if (note) parts.push(note);
+  if (classes > 1) parts.push(`${whole(classes)} classes`);
+  parts.push(`mAP ${share(map ?? NaN)} at IoU ${sig(iou)}`);
+  if (step !== null && step !== undefined) parts.push(`after step ${whole(step)}`);
   return parts.join(" · ");
 }
 
@@ -137,23 +160,25 @@ export function cellWords() {
   const grid = make("div", { class: "dlw-conf-four" }, ...four), node = make("div", { class: "dlw-conf-words" }, line, one, grid);
 
   /** @param {Picture} picture @param {Pointed} shown `c` is -1 for none @param {boolean} whole_ */
-  function draw({ metrics, names, cells, limits, task, samples, normalise }, { c, cell: here }, whole_) {
+  function draw({ metrics, names, cells, limits, task, samples, normalise, precisions }, { c, cell: here }, whole_) {
+    const boxes = task === "detection";
     const some = c >= 0 && c < names.length;
     grid.hidden = !whole_;
     one.hidden = whole_;
-    say(one, some ? (here >= 0 ? `${sentence(here, cells[4 * c + here], names[c], task)}.` : fewWords(cells, 4 * c)) : "");
+    say(one, some ? (here >= 0 ? `${sentence(here, cells[4 * c + here], names[c], task)}.` : fewWords(cells, 4 * c, boxes)) : "");
     four.forEach((part, cell) => {
-      say(part, some ? sentence(cell, cells[4 * c + cell], names[c], task) : meaning(cell));
+      say(part, some ? sentence(cell, cells[4 * c + cell], names[c], task) : meaning(cell, boxes));
       part.toggleAttribute("data-here", some && cell === here);
+      part.toggleAttribute("data-none", boxes && cell === 0);
     });
     if (!some) {
-      fill(line, ["How to read a tile", ""], ["rows: what it is (no, yes)", ""], ["columns: what was said (no, yes)", ""], [shadeWords(normalise), ""], ["a click opens its samples", ""]);
+      fill(line, ["How to read a tile", ""], [boxes ? "top right: false" : "rows: what it is (no, yes)", ""], [boxes ? "below: missed, found" : "columns: what was said (no, yes)", ""], [shadeWords(normalise, boxes), ""], [`a click opens its ${boxes ? "boxes" : "samples"}`, ""]);
       return;
     }
     const [tn, fp, fn, tp] = cells.subarray(4 * c, 4 * c + 4), unknown = samples - tn - fp - fn - tp;
     const [precision, recall, f1] = ["precision", "recall", "f1"].map((metric) => share(metrics.value(metric, cells, 4 * c)));
     fill(line, ["", names[c]], ruleOf(limits[c]), ["precision", precision], ["recall", recall], ["F1", f1],
-      ["support", whole(fn + tp)], ["", unknown > 0 ? `${whole(unknown)} unknown, left out` : ""]);
+      ["support", whole(fn + tp)], ["AP", boxes ? share(precisions[c] ?? NaN) : ""], ["", unknown > 0 ? `${whole(unknown)} unknown, left out` : ""]);
   }
   return { node, draw };
 }
