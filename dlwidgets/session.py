@@ -198,10 +198,11 @@ class Session(HasTraits):
         split by it, with all that it keeps of each parameter; the rates of a schedule and of own groups are
         multiplied, and `applied["lr_groups"]` has what is in force.
     unfreeze_at : a timetable, as `{"backbone.layer4": 200, "backbone": "3 epochs"}`: what it names, as in `trainable`,
-        is frozen from when this is asked for, and trains once so many steps were taken, or epochs completed, since
-        the session began ("epoch 3" is the beginning of the third); what is over by then trains at once. Or
-        ("gradual", "1 epoch"): the head trains, and each epoch from now on one more block before it (ULMFiT). The
-        ledger has each such change of `trainable`, by "timetable"; `applied["timetable"]` says what is to come.
+        is frozen from when this is asked for, and trains once so many steps were taken, or epochs completed, since the
+        session began ("epoch 3" is the beginning of the third); what is over by then trains at once. A time alone is
+        the backbone's. Or ("gradual", "1 epoch"): the head trains, and each epoch from now on one more block before it
+        (ULMFiT). The ledger has each such change of `trainable`, by "timetable"; `applied["timetable"]` says what is
+        to come.
     reinitialise : layers whose parameters are drawn anew, as `reset_parameters()` does, statistics of BatchNorm
         reset, and what the optimizer and `ema` kept of them begun anew: a path as "classifier", with all below it,
         or several as a list; with ("classifier", "kaiming"), "xavier" or "orthogonal" the weights of two or more

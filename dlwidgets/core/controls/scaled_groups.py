@@ -74,8 +74,9 @@ class ScaledGroups:
         if self._own is None:
             return
         self.collect()
-        own, self._own = self.with_members(), None
-        self.optimizer.param_groups[:] = own
+        # In this order: another thread may read the own groups meanwhile.
+        self.optimizer.param_groups[:] = self.with_members()
+        self._own = None
 
     def with_members(self) -> list[dict[str, Any]]:
         """Return the own groups as they would be without factors now."""

@@ -90,6 +90,8 @@ def describe_timetable(choice: Mapping[str, int | str] | None) -> str:
 def _typed(panel: Panel, text: Any) -> Any:
     """Read what was typed: "layer4: 200, layer3: 3 epochs", "gradual 1 epoch"."""
     text = str(text).strip()
+    if _WHEN.fullmatch(text):
+        return text
     if text.lower().startswith(GRADUAL):
         return GRADUAL, text[len(GRADUAL):].strip(" :") or "1 epoch"
     found = {}
@@ -159,10 +161,13 @@ class UnfreezeAt(Control):
             if not value:
                 raise ValueError(f"The {type(model).__name__} has one block alone: there is nothing to unfreeze later.")
         if not isinstance(value, Mapping):
-            raise ValueError(
-                f"unfreeze_at={value!r}: a timetable is wanted, as {{'features': 200}} or {{'features': '3 epochs'}}, "
-                f"({GRADUAL!r}, '1 epoch'), or None."
-            )
+            try:
+                value = {"backbone": read_when(value)}
+            except ValueError:
+                raise ValueError(
+                    f"unfreeze_at={value!r}: a timetable is wanted, as {{'features': 200}} or "
+                    f"{{'features': '3 epochs'}}, a time for the backbone, ({GRADUAL!r}, '1 epoch'), or None."
+                ) from None
         parts, found = FreezableParts(model), dict[str, int | str]()
         for key, when in value.items():
             try:

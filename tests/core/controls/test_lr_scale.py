@@ -73,6 +73,32 @@ def test_a_schedule_goes_on_as_over_groups_made_by_hand(name):
         assert [g["momentum"] for g in made.optimizer.param_groups] == [g["momentum"] for g in optimizer.param_groups]
 
 
+@pytest.mark.parametrize("name", ["cosine", "warm restarts", "one-cycle"])
+def test_under_a_schedule_the_rate_is_the_schedules_times_the_factor_as_in_timm(name):
+    model, factors, at = net(), [1.0], {5: 0.3, 9: 0.7}
+    optimizer = grouped(model, "sgd", 1)
+    stand_in = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.05, momentum=0.9)
+    scheduler = SCHEDULES[name](stand_in)
+
+    def follow(group, scale):
+        own = stand_in.param_groups[0]
+        group.update(lr=own["lr"] * scale, momentum=own["momentum"])
+
+    def after(_model):
+        stand_in.step(), scheduler.step()
+        factors[0] = at.get(scheduler.last_epoch, factors[0])
+        follow(optimizer.param_groups[0], factors[0])
+        follow(optimizer.param_groups[1], 1.0)
+
+    follow(optimizer.param_groups[0], 1.0), follow(optimizer.param_groups[1], 1.0)
+    by_hand = plain(model, optimizer=lambda _: optimizer, after=after)
+    made = session(optimizer=KINDS["sgd"], schedule=(SCHEDULES[name], {"unit": "step"})).step(5)
+    made.lr_scale = {"0": 0.3, "1": 0.3}
+    made.step(4)
+    made.lr_scale = {"0": 0.7, "1": 0.7}
+    same(made.step(5).model, by_hand)
+
+
 def test_a_plateau_with_the_least_rate_of_own_groups_goes_on_with_their_number():
     def two(parameters):
         first, *rest = parameters

@@ -150,6 +150,11 @@ def test_blocks_are_unfrozen_gradually_from_the_head():
     assert dict(made.unfreeze_at) == {"0": "2 epochs", "1": "2 epochs"} and trains(made) == [5, 7]
 
 
+def test_a_time_alone_is_that_of_the_backbone():
+    made = session(unfreeze_at="1 epoch")
+    assert dict(made.unfreeze_at) == dict.fromkeys(made.split.backbone, "1 epoch") and trains(made) == [5, 7]
+
+
 def test_gradual_unfreezing_reaches_all_of_a_model():
     model = teaching.SmallCNN(3)
     table = gradually(model, "1 epoch")
@@ -171,7 +176,7 @@ def test_times_are_read_as_people_write_them(typed, when):
     ({"0": True}, "unfreeze_at has the time True: a number of steps"),
     ({"0": "epoch 0"}, "unfreeze_at has the time 'epoch 0': a number of steps"),
     ({"9": 3}, "unfreeze_at: The Sequential has no layer or parameter '9'."),
-    (200, "unfreeze_at=200: a timetable is wanted, as {'features': 200}"),
+    (2.5, "unfreeze_at=2.5: a timetable is wanted, as {'features': 200}"),
     (("gradually", 3), "unfreeze_at has 'gradually': ('gradual', '1 epoch') is wanted. Did you mean 'gradual'?"),
     ({"*": 3}, "unfreeze_at={'*': 3}: everything would be frozen: there would be nothing to train until then: leave"),
 ])  # fmt: skip

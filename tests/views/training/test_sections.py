@@ -76,6 +76,11 @@ def wait_for(page, condition):
         ("precision", "bf16", "precision", "bf16"),
         ("early_stopping", "valid_loss", "early_stopping", ("valid_loss", 5, 0.0, False)),
         ("threads", "1", "threads", 1),
+        ("lr_scale", "0: 0.1, 2.bias: 2", "lr_scale", {"0": 0.1, "2.bias": 2}),
+        ("lr_scale.decay", "0.5", "lr_scale", {"0": 0.5, "2": 1}),
+        ("unfreeze_at", "0: 3 epochs", "unfreeze_at", {"0": "3 epochs"}),
+        ("unfreeze_at", "gradual 20", "unfreeze_at", {"0": 20}),
+        ("unfreeze_at", "after 2 epochs", "unfreeze_at", {"0": "2 epochs"}),
     ],
 )
 def test_a_row_writes_its_wish_in_the_name_of_the_panel(session, page, row, said, name, wish):
@@ -183,6 +188,8 @@ def test_asked_scheduled_and_applied_rate_are_told_while_the_section_is_open(ses
         ("epochs", "0"),
         ("accumulate", "many"),
         ("dropout", "1"),
+        ("lr_scale", "0: much"),
+        ("lr_scale.decay", "7"),
     ],
 )
 def test_a_value_that_cannot_be_is_refused_beside_its_row_until_the_next(session, page, row, said):
