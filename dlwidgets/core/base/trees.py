@@ -88,7 +88,7 @@ def slice_rows(tree: Any, first: int, last: int) -> Any:
     if isinstance(tree, tuple) and len(tree) == 1 and isinstance(tree[0], list):
         return (tree[0][first:last],)
     if isinstance(tree, (tuple, list)) and len(tree) == 2 and isinstance(tree[1], (tuple, list)) and tree[1]:
-        if isinstance(tree[1][0], Mapping) and hasattr(tree[0], "__getitem__"):
+        if isinstance(tree[1][0], Mapping) and isinstance(tree[0], (torch.Tensor, tuple, list)):
             return type(tree)((tree[0][first:last], tree[1][first:last]))
     lengths = {len(t) if t.ndim and not t.is_nested else None for t in tree_tensors(tree)}
     if len(lengths) != 1 or None in lengths:
@@ -108,12 +108,18 @@ def call_model(model: Callable[..., Any], inputs: Any) -> Any:
     As one argument it is given a list of several where it takes one alone (images to find things in), a dict
     whose keys it does not take (a batch by name), and every other object.
     """
+    stars = find_stars(model, inputs)
+    return model(**inputs) if stars == "**" else model(*inputs) if stars else model(inputs)
+
+
+def find_stars(model: Callable[..., Any], inputs: Any) -> str:
+    """Return what stands before inputs in a call: "", "*" or "**"."""
     if isinstance(inputs, torch.Tensor):
-        return model(inputs)
+        return ""
     several = isinstance(inputs, (tuple, list)) and not hasattr(inputs, "_fields")
     if not several and not isinstance(inputs, Mapping) or Takes.of(model).as_one(inputs):
-        return model(inputs)
-    return model(*inputs) if several else model(**inputs)
+        return ""
+    return "*" if several else "**"
 
 
 @dataclasses.dataclass(frozen=True)

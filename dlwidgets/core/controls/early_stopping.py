@@ -18,7 +18,7 @@ from ..base.words import did_you_mean, pluralize
 from .control import Control, Panel, PanelRow, Unwritable, Writer, parse_number
 
 #: Of these less is better; of any other metric, more.
-LESS_IS_BETTER = ("valid_loss", "mean_absolute_error")
+LESS_IS_BETTER = ("valid_loss", "mean_absolute_error", "perplexity")
 #: What an evaluation finds of each task, beside the loss.
 METRICS = {
     "multiclass": ("accuracy", "macro_f1"), "multilabel": ("macro_f1",), "binary": ("macro_f1",),
@@ -293,7 +293,9 @@ class EarlyStopping(Control):
 
     def read(self, value: Any) -> StoppingRule | None:
         rule = _read_rule(value)
-        known = ("valid_loss", *METRICS.get(self.loop.objective.task.name, ()))
+        task = self.loop.objective.task
+        known = ("valid_loss", *METRICS.get(task.name, ()))
+        known += ("perplexity",) if task.own is not None and task.own.next_token else ()
         if rule is not None and rule.metric not in known:
             have = f"evaluations have {', '.join(known)}.{did_you_mean(rule.metric, known)}"
             raise ValueError(f"early_stopping has the metric {rule.metric!r}; {have}")

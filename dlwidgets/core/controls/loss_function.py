@@ -21,7 +21,8 @@ class LossFunctionWriter(Writer):
         return self.script.losses.change(entry)
 
     def finish(self) -> None:
-        if self.script.accumulates and not self.script.losses.divide_alike:
+        losses = self.script.losses
+        if self.script.accumulates and losses is not None and not losses.divide_alike:
             raise Unwritable("gradients were accumulated under losses whose means divide by other counts")
 
 

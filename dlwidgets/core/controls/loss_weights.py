@@ -125,7 +125,8 @@ class LossWeights(Control):
                 run_forward(loop.model, lambda: objective.measure(batch, LossCalls(4)))
         except Exception as error:
             why = quote_error(error).rstrip(".")
-            raise ValueError(f"which losses there are is known once a step was taken; before, it fails: {why}") from error
+            said = f"which losses there are is known once a step was taken; before, it fails: {why}"
+            raise ValueError(said) from error
         if not objective.names:
             inside = "the step sums its losses itself: have it return the parts alone, as {'box': ..., 'class': ...}"
             raise ValueError(inside if objective.form in (".loss", '["loss"]', "[0]") else alone)

@@ -22,7 +22,7 @@ from ..base.random_state import Generators, RandomMark, RandomStates
 from ..base.state import read_attributes, write_attributes
 from ..base.trees import slice_rows, tree_tensors
 from ..base.words import pluralize
-from .detection import collate
+from .detection import collate, is_target_list
 from .source import Rows
 
 if TYPE_CHECKING:
@@ -146,6 +146,8 @@ def batch_length(batch: Any) -> int:
         said = next(iter(said), None)
     if isinstance(said, int) and not isinstance(batch, Mapping):
         return said
+    if isinstance(batch, Mapping) and (listed := next(filter(is_target_list, batch.values()), None)) is not None:
+        return len(listed)
     lengths = Counter(tensor.size(0) for tensor in tree_tensors(batch) if tensor.ndim)
     return lengths.most_common(1)[0][0] if lengths else 1
 

@@ -26,6 +26,12 @@ def is_target_list(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and len(value) > 0 and any(map(is_target, value))
 
 
+def holds_targets(batch: Any) -> bool:
+    """Say whether a batch has lists of such targets."""
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (tuple, list)) else ()
+    return any(map(is_target_list, parts))
+
+
 def is_sample(item: Any) -> bool:
     """Say whether this is one image with its target."""
     pair = isinstance(item, (tuple, list)) and len(item) == 2 and is_target(item[1])
@@ -47,13 +53,25 @@ def collate_detection(samples: list) -> tuple:
     return images, targets
 
 
+class UnequalSamples(ValueError):
+    """Samples differ in shape, and so cannot be stacked."""
+
+
 def collate(samples: list[Any]) -> Any:
     """Make a batch of samples, those with boxes as detectors take them.
 
-    Raises TypeError: an image is no tensor.
+    Raises TypeError: an image is no tensor. UnequalSamples: they cannot be stacked.
     """
     if not is_sample(samples[0]):
-        return default_collate(samples)
+        try:
+            return default_collate(samples)
+        except RuntimeError as error:
+            if "equal size" not in str(error):
+                raise
+            raise UnequalSamples(
+                "samples of different shapes make no batch: pass a DataLoader with a collate_fn= that pads, packs or "
+                "lists them, as torch.nn.utils.rnn.pad_sequence(items, batch_first=True) does."
+            ) from error
     strange = next((image for image, _ in samples if not isinstance(image, (torch.Tensor, np.ndarray))), None)
     if strange is not None:
         raise TypeError(

@@ -224,7 +224,7 @@ def find_logits(returned: Any) -> Any:
         logits = returned.get("logits")
     if logits is None and isinstance(returned, (tuple, list)) and len(returned) > 1:
         logits = returned[1]
-    return logits if isinstance(logits, torch.Tensor) else None
+    return logits if isinstance(logits, torch.Tensor) and logits.ndim else None
 
 
 def find_output(returned: Any) -> Any:

@@ -140,7 +140,7 @@ class OwnLossTrial:
         if call is None:
             return None, ""
         why = ""
-        for in_training in (False, True):
+        for in_training in (True,) if single else (False, True):
             tried = replace(call, single=single, in_training=in_training)
 
             def work(tried: OwnLoss = tried) -> OwnLoss | None:
@@ -176,7 +176,7 @@ def _names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
 def _infer(logits: Any, targets: Any, own: OwnLoss, model: nn.Module) -> Task:
     """Return the task that logits and targets tell, "custom" where none."""
     name, outputs = "custom", None
-    if isinstance(logits, torch.Tensor) and isinstance(targets, torch.Tensor) and len(logits) == len(targets):
+    if isinstance(logits, torch.Tensor) and isinstance(targets, torch.Tensor) and targets.shape[:1] == logits.shape[:1]:
         whole = not targets.is_floating_point()
         if logits.ndim == 2 and targets.ndim == 1:
             name, outputs = ("multiclass" if whole and logits.shape[1] > 1 else "regression"), logits.shape[1]

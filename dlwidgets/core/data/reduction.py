@@ -312,13 +312,17 @@ class LossTotal:
     that a batch lacks, as where nothing is masked, holds nothing there. A loss of which neither is known is
     weighted by samples.
 
+    Parameters
+    ----------
+    by_rows : weight all by samples, as losses over boxes are: how many there are in a batch tells nothing.
+
     Attributes
     ----------
     known : whether all were known.
     """
 
-    def __init__(self) -> None:
-        self.known = True
+    def __init__(self, by_rows: bool = False) -> None:
+        self.known = not by_rows
         self._terms: dict[tuple[str, int], TermTotal] = {}
         #: The sums of the losses times their samples, by name, and of the samples.
         self._by_rows: dict[str, Any] = {}

@@ -27,7 +27,7 @@ from ..base.words import pluralize, quote_error
 from ..layers.forward import find_out_of_range
 from ..layers.kinds import dtype_name
 from .batches import Batches, IndexedBatches
-from .detection import DetectionSamples
+from .detection import DetectionSamples, UnequalSamples
 from .groups import draw_groups, read_groups, take_column
 from .labels import numbered, row_names
 from .loader import LoaderBatches
@@ -286,6 +286,10 @@ def _peek(supply: Batches, name: str) -> Any:
         try:
             with preserve_random_state():
                 return supply.peek(count)
+        except UnequalSamples as error:
+            if supply.batch_size > 1:
+                raise ValueError(f"{name}: {error}") from error
+            problem = error
         except Exception as error:  # noqa: BLE001 - the last is told
             problem = error
     what = f"{type(problem).__name__}: {quote_error(problem)}"
@@ -340,7 +344,7 @@ def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.devi
     shapes = describe_shapes(slice_rows(inputs, 0, TRY))
     raise ValueError(
         f"{type(model).__name__} fails on a batch of inputs of shape {shapes}: "
-        f"{quote_error(first)}{_hint(model, inputs)} dlwidgets.summary(model, X[:1]) shows where."
+        f"{quote_error(first)}{_hint(model, inputs, first)} dlwidgets.summary(model, X[:1]) shows where."
     ) from first
 
 
@@ -354,7 +358,12 @@ def _run(model: nn.Module, inputs: Any, device: torch.device) -> Any:
     return tree_map(lambda tensor: tensor.cpu(), output)
 
 
-def _hint(model: nn.Module, inputs: Any) -> str:
+def _hint(model: nn.Module, inputs: Any, error: Any) -> str:
+    if "required positional argument" in str(error):
+        return (
+            " What it takes beside X is a part of X, as train=((X1, X2), y), or what training_step=(model, batch) -> "
+            "loss calls it with."
+        )
     dtype = float_dtype(model)
     for tensor in tree_tensors(inputs):
         if tensor.dtype == torch.uint8:

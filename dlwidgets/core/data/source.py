@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from ..base.trees import tree_map, tree_tensors
 from ..base.words import pluralize, quote_names
 from .detection import DetectionSamples, is_sample, is_target_list
 from .labels import Labels, match_names, order_columns, read_labels, row_names
+from .own_loss import find_entry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,6 +96,8 @@ def read_data(
     # Not a subclass: its items may be changed on the way.
     if type(data) is TensorDataset and len(data.tensors) == 2:
         data = tuple(data.tensors)
+    if isinstance(data, Mapping) and target is None:
+        target = find_entry(data)
     if isinstance(data, Mapping) and isinstance(target, str) and target in data:
         X = {key: value for key, value in data.items() if key != target}
         return _make_rows(X, data[target], name, classes, like)
@@ -102,6 +105,8 @@ def read_data(
     arrays = isinstance(data, list) and all(isinstance(part, (torch.Tensor, np.ndarray)) for part in data)
     if isinstance(data, list) and data and is_sample(data[0]):
         return DetectionSamples.from_pairs(data, name)
+    if isinstance(data, list) and data and _is_labelled(data[0]):
+        return Subset(data, range(len(data)))  # type: ignore[arg-type]
     if isinstance(data, (tuple, list)) and len(data) == 2 and is_target_list(data[1]):
         return DetectionSamples.read(*data, name)
     if (isinstance(data, tuple) or arrays) and len(data) == 2:
@@ -113,6 +118,12 @@ def read_data(
         rows = _make_rows(X, y, name, classes, like, columns)
         return replace(rows, columns=columns or tuple(X.columns)) if is_frame(X) else rows
     return _pass_through(data, name)
+
+
+def _is_labelled(item: Any) -> bool:
+    """Say whether this is one sample with its label, and no batch."""
+    label = item[1] if isinstance(item, tuple) and len(item) == 2 else None
+    return isinstance(label, (int, float, np.number)) or (isinstance(label, torch.Tensor) and not label.ndim)
 
 
 def _pass_through(data: Any, name: str) -> Any:

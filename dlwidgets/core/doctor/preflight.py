@@ -262,6 +262,8 @@ def measure_mixing(loop: Loop, batch: Any) -> Mixing:
     objective = loop.objective
     if objective.custom is not None:
         raise _NotMade("training_step= alone knows what of a batch is a sample")
+    if objective.task.name == "detection":
+        raise _NotMade("boxes are no row for each sample")
     inputs, _ = unpack_batch(batch, objective.target)
     size = batch_length(batch)
     if size < 2 or any(not one.ndim or len(one) != size for one in tree_tensors(inputs)):

@@ -23,7 +23,7 @@ from torch.utils.data import (
 from ..base.isolation import preserve_random_state
 from ..base.random_state import RandomStates
 from ..base.state import same_state
-from ..base.trees import tree_tensors
+from ..base.trees import find_stars, tree_tensors
 from ..data.batches import Batches, IndexedBatches, SourceState
 from ..data.detection import collate_detection, is_target_list
 from ..data.loader import LoaderBatches
@@ -350,7 +350,7 @@ def _write_parts(draft: Draft) -> tuple[str, str, str]:
         return f"inputs{there}", f"targets{there}", ""
     if there:
         raise Unwritable("batches of several tensors are written for the CPU only")
-    return ("**inputs" if isinstance(example, Mapping) else "*inputs"), "targets", ""
+    return f"{find_stars(draft.model, example)}inputs", "targets", ""
 
 
 def _is_dict(draft: Draft) -> bool:

@@ -65,7 +65,15 @@ def _write_architecture(draft: Draft, model: nn.Module) -> str:
         wanted = wanted.inside("_orig_mod")
     layers = loop.dropout.layers()
     rates = loop.dropout.rates()
-    inputs = loop.objective.to_device(draft.opened.example)
+    objective, inputs = loop.objective, loop.objective.to_device(draft.opened.example)
+
+    def call(one: nn.Module) -> Any:
+        if objective.custom is None:
+            return call_model(one, inputs)
+        try:
+            return call_model(one, inputs)
+        except Exception:  # noqa: BLE001 - the step alone knows what it gives to the model
+            return objective.custom(one, objective.to_device(loop.batches.preview(4)))
 
     # What the control has split is split in the script as in the run.
     split = {(*slot.name.rpartition(".")[::2],) for slot in loop.normalisation.slots()}
@@ -80,9 +88,9 @@ def _write_architecture(draft: Draft, model: nn.Module) -> str:
             if structure(built) != wanted:
                 return False
             built.load_state_dict(loop.normalisation.plain(model.state_dict()))
-            built.to(loop.objective.device)
-            with eval_mode(model), eval_mode(built), loop.scaling.applied(built):
-                outputs = (run_forward(one, partial(call_model, one, inputs)) for one in (model, built))
+            built.to(objective.device)
+            with eval_mode(model), eval_mode(built), loop.scaling.applied(built), objective.preserve_companions():
+                outputs = (run_forward(one, partial(call, one)) for one in (model, built))
                 ours, theirs = map(StateCopier(), outputs)
             return same_state(ours, theirs)
         except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything

@@ -110,6 +110,8 @@ def _find_candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]
         return Candidate(format_call(name, map(repr, args), kwargs), make, names)
 
     if own:
+        if (config := _write_config(module, sources)) is not None:
+            yield call([config], {})
         yield call([], {})
         yield from (call(*found) for found in find_calls(kind, texts))
     if (read := _read_arguments(module, sources, texts)) is not None:
@@ -236,6 +238,21 @@ def _read_attribute(module: nn.Module, name: str, default: Any) -> Any:
     # What stands for one number in each direction reads better as that number.
     several = name in _EACH_WAY and isinstance(value, tuple) and len(value) > 1
     return _simplify_size(value) if several else value
+
+
+#: What a configuration says of itself, and not of the model.
+_OF_CONFIG = ("transformers_version", "model_type", "architectures", "dtype", "torch_dtype")
+
+
+def _write_config(module: nn.Module, sources: Sources) -> Candidate | None:
+    """Return the call that makes a model's configuration."""
+    config = getattr(module, "config", None)
+    if not hasattr(config, "to_diff_dict") or not is_installed(type(config).__module__):
+        return None
+    kind, given = type(config), {k: v for k, v in config.to_diff_dict().items() if k not in _OF_CONFIG}
+    if not all(format_literal(value) is not None for value in given.values()):
+        return None
+    return Candidate(format_call(sources.name_of(kind), [], given), lambda: kind(**given), (kind,))
 
 
 def _simplify_size(size: Any) -> Any:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import torch
 
 from ..base.isolation import differentiates
-from ..base.trees import tree_map, tree_tensors
+from ..base.trees import find_stars, tree_map, tree_tensors
 from ..data.batches import IndexedBatches
 from ..data.source import Rows
 from .draft import Draft
@@ -40,10 +40,8 @@ def write_prediction(draft: Draft) -> str:
 
     model = "averaged" if draft.loop.average.on else "model"
     arguments = f"inputs{draft.to_device}"
-    if isinstance(example, Mapping):
-        arguments = "**inputs"
-    elif isinstance(example, (tuple, list)):
-        arguments = "*inputs"
+    if not isinstance(example, torch.Tensor):
+        arguments = f"{find_stars(draft.model, example)}inputs"
     output = f"{model}({arguments}).cpu().double()" + (".reshape(-1)" if binary else "")
     what = "for each sample" if binary else "for each sample and class"
     lines += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -21,7 +22,7 @@ from torch.utils.data import (
 from ..base.isolation import eval_mode, run_forward
 from ..base.trees import slice_rows
 from ..data.batches import Batches, IndexedBatches, batch_length
-from ..data.detection import collate, on_cpu
+from ..data.detection import collate, holds_targets, on_cpu
 from ..data.loader import LoaderBatches
 from ..data.objective import Objective
 from ..data.reduction import LossCalls, LossTotal, to_double
@@ -111,7 +112,7 @@ def evaluate(
     part = draw_subset(batches, batch_size, count, seed)
     detects = objective.task.name == "detection"
     judge: Any = DetectionJudge(classes) if detects else Judge(objective.task, classes)
-    total, beside, samples = LossTotal(), LossTotal(), 0
+    total, beside, samples = LossTotal(), LossTotal(by_rows=True), 0
     with eval_mode(objective.model), objective.preserve_companions():
         if detects:
             torch.manual_seed(seed)  # its losses may be those of boxes drawn by chance: of the same each time
@@ -124,6 +125,7 @@ def evaluate(
             def measure(batch: Any = batch, size: int = size) -> tuple[Any, Any]:
                 calls = LossCalls(size)
                 found, output, targets = objective.measure(batch, calls)
+                total.known = total.known and not holds_targets(batch)
                 total.add(found.parts or found.total, calls, size)
                 beside.add(found.beside, calls, size)
                 return output, targets
@@ -135,6 +137,8 @@ def evaluate(
         if not samples:
             raise ValueError("The validation data gave no samples.")
         scores, metrics = judge.found(*(part.pick(one, samples) for one in (batches.groups, batches.names)))
+    if objective.task.own is not None and objective.task.own.next_token:
+        metrics = {**metrics, "perplexity": math.exp(min(total.value(), 700.0))}
     whole = count is None or samples < count or part.of == samples
     of, note = (samples, "") if whole else (part.of, f"Evaluated on {part.words}.")
     averaged, detections = "" if total.known else _BY_SAMPLES, judge.detections if detects else None

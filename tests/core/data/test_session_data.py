@@ -119,7 +119,7 @@ WRONG = {
     "dicts without a target": (net(), [[{"x": X, "label": LABELS}]], {}, "A batch is a dict with 'x', 'label': say which entry is the target (target=...), or pass training_step="),
     "items of float64": (net(), [Items(lambda x, y, i: (x.double(), y))], {}, "Sequential fails on a batch of inputs of shape (4, 6): "),
     "a Dataset that raises": (net(), [Items(broken)], {}, "train gave no batch to look at: OSError: no such file."),
-    "items of different shapes": (net(), [Items(lambda x, y, i: (x[: i % 2 + 1], y))], {}, "Sequential fails on a batch of inputs of shape (1, 1)"),
+    "items of different shapes": (net(), [Items(lambda x, y, i: (x[: i % 2 + 1], y))], {}, "train: samples of different shapes make no batch: pass a DataLoader with a collate_fn= that pads, packs or lists them"),
     "a batch size of ready-made batches": (net(), [[(X, LABELS)]], {"batch_size": 8}, "batch_size=8 cannot be had: the data comes as ready-made batches."),
     "a loader that drops all": (net(), [DataLoader(TensorDataset(X, LABELS), 30, drop_last=True)], {}, "train has no batch: the DataLoader drops batches that are not full, and there are only 24 samples."),
     "a last batch of one": (nn.Sequential(net(), nn.BatchNorm1d(3)), [(X, LABELS)], {"batch_size": 23}, "With batch_size=23 the last batch of each epoch would hold one sample, on which BatchNorm cannot be trained: take another batch_size."),
