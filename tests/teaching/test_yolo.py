@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from dlwidgets import Session, activations, teaching
 from dlwidgets.core.layers.summary import summary
-from dlwidgets.core.scoring.boxes import box_ciou
+from dlwidgets.core.scoring.boxes import box_ciou, box_iou
 from dlwidgets.core.scoring.detections import Detections
 from dlwidgets.teaching import YoloV7Tiny
 from dlwidgets.teaching.drawn_shapes import WRONG
@@ -210,7 +210,7 @@ def assign_by_hand(maps, targets):
             costs, overlaps = {}, []
             for place in candidates_by_hand(corners.tolist(), 64, 64):
                 raw = maps[place[0]][(image, *place[1:])].detach()
-                iou = max(float(box_ciou(predict_by_hand(raw, place), corners)), 0)
+                iou = float(box_iou(predict_by_hand(raw, place)[None], corners[None]))
                 likely = (raw[5:].sigmoid() * raw[4].sigmoid()).sqrt()
                 truth = F.one_hot(torch.tensor(label), len(likely)).float()
                 costs[place] = float(F.binary_cross_entropy(likely, truth, reduction="sum")) - 3 * math.log(iou + 1e-8)
@@ -264,7 +264,7 @@ def test_the_losses_are_those_of_the_formulas(guesses):
                 said.append(float(F.binary_cross_entropy_with_logits(maps[level][place][5:], classes).detach()))
         if off:
             parts["box"] += 0.05 * sum(off) / len(off)
-            parts["class"] += 0.5 * 3 / 80 * sum(said) / len(said)
+            parts["class"] += 0.5 * sum(said) / len(said)
         objects = F.binary_cross_entropy_with_logits(maps[level][..., 4].detach(), truth)
         parts["objectness"] += 1.0 * balance * float(objects)
     for name, value in parts.items():

@@ -17,7 +17,12 @@ def box_iou(a: Tensor, b: Tensor) -> Tensor:
     a, b : n x 4 and m x 4, corners x1 y1 x2 y2, of any unit. Returns n x m from 0 to 1. A box without area (of no
     width, or with corners exchanged) overlaps with nothing: 0 and never NaN, also its gradients.
     """
-    return _overlap(_numbers(a)[:, None], _numbers(b))[0]
+    return paired_iou(a[:, None], b)
+
+
+def paired_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Return the IoU of pairs of boxes, ... x 4, which broadcast."""
+    return _overlap(_numbers(a), _numbers(b))[0]
 
 
 def box_ciou(a: Tensor, b: Tensor) -> Tensor:
