@@ -44,6 +44,7 @@ from .core.doctor.rate_finder import RateSearch, check_range, search_rates
 from .core.doctor.remedies import Case, Offer, find_remedy, offer_remedies, take_remedy
 from .core.doctor.report import write_report
 from .core.doctor.trials import RemedyTrials, choose_offers, plan_trials
+from .core.layers.walk import numel_of
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
 from .core.training.microscope import Microscope
@@ -247,7 +248,7 @@ class Session(HasTraits):
     -----
     *Wishes* are traits that a person or a view writes: `lr, schedule, optimizer, momentum, betas, batch_size,
     clip, weight_decay, threads, trainable, lr_scale, unfreeze_at, epochs, evaluate_every, evaluate_samples, paused,
-    thresholds, iou_threshold, accumulate, input_scaling, reinitialise, normalise, dropout, loss_function,
+    thresholds, iou_threshold, accumulate, input_scaling, reinitialise, head, normalise, dropout, loss_function,
     loss_weights, label_smoothing, ema, precision, early_stopping, on_divergence, selected_layer, selected_sample,
     selected_step`. The loop reads them between two steps.
 
@@ -293,6 +294,7 @@ class Session(HasTraits):
     threads = _Wish(None, help="threads of torch asked for; None: the session's own choice")
     input_scaling = _Wish(None, help='"standardize", "0..1", (mean, std), or None')
     reinitialise = _Wish(None, help="layers to draw anew; read, (layers, init, times) of those drawn last, or None")
+    head = _Wish(None, help="classes of a new head; read, (classes, names, layers, seed, times) of the last, or None")
     trainable = _Wish(None, help="pattern -> whether it is to train; None: as the model was")
     epochs = _Wish(10, help="epochs that a run trains")
     evaluate_every = _Wish("epoch", help='"epoch", a number of steps, a time as "30 s", or None')
@@ -384,6 +386,7 @@ class Session(HasTraits):
             self.add_traits(**{one.name: _Wish(one.default, help=one.__doc__) for one in unlisted})
         self._mirroring_here, self._choosing = _Here(), threading.RLock()
         self._summary: Summary | None = None
+        self._summary_size = 0
         #: Key of a finding -> the place that its remedies are of, and these.
         self._offered: dict[Any, tuple[Any, tuple[Offer, ...]]] = {}
         self.epochs = self._read("epochs", 10 if epochs is None else epochs)
@@ -748,6 +751,29 @@ class Session(HasTraits):
             self.trainable = loop.freezing.extend(now, what, trains, loop.optimizer)
         return self
 
+    def new_head(
+        self, classes: int | Sequence[str] | Mapping[str, int], *, layer: str | None = None, seed: int | None = None
+    ) -> Self:
+        """Give the model a last layer for other classes.
+
+        As `dlw.with_head` does, and all else follows: the optimizer moves it in the group of the old one, what is
+        frozen by a pattern stays so, averages begin anew with it, and evaluations have the new number and names of
+        classes. It is written down, so that going back, checkpoints and scripts have the layers of then. Where the
+        labels do not fit so many classes, `rejected["head"]` says so.
+
+        Parameters
+        ----------
+        layer : the path of the layer; None: the last of the head.
+        seed : of the new weights; None: the session's own plus how often it was given a new head.
+
+        Raises
+        ------
+        TypeError, ValueError : in a sentence: no classes, or the model has no such layer.
+        """
+        self._run.check_open()
+        self.head = {"classes": classes, "layer": layer, "seed": seed}
+        return self
+
     def coming_rates(self, points: int = 200) -> RateForecast:
         """Return the rates to come, to be drawn: see `RateForecast`.
 
@@ -834,7 +860,7 @@ class Session(HasTraits):
         """Return the model's layers as a table, for one training sample."""
         from .core.layers.summary import with_trainable
 
-        if self._summary is None:
+        if self._summary is None or self._summary_size != self._size():
             return self._run.result(self._make_layers, sliced=True)
         self._summary = with_trainable(self._summary, self.model)
         return self._summary
@@ -845,16 +871,20 @@ class Session(HasTraits):
 
     def find_layers(self) -> Future[Summary]:
         """Have the table of `layers()` made between steps, in slices."""
-        if self._summary is not None:
+        if self._summary is not None and self._summary_size == self._size():
             return self._run.at_step(self.layers)
         return self._run.in_slices(self._make_layers)
+
+    def _size(self) -> int:
+        """Count the model's parameters: with another head they are others."""
+        return sum(map(numel_of, self.model.parameters()))
 
     def _make_layers(self) -> Summary:
         """Make the table of the layers, between two steps."""
         from .core.layers.stand_in import try_copy
         from .core.layers.summary import summary
 
-        inputs = slice_rows(self._run.data.example, 0, 1)
+        inputs, self._summary_size = slice_rows(self._run.data.example, 0, 1), self._size()
         with unpaused():
             twin = try_copy(self.model)
             self._summary = summary(self.model, inputs) if twin is None else None

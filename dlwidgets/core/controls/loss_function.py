@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -62,9 +63,15 @@ class LossFunction(Control):
             inputs, targets = loop.objective.tried
             output = loop.forward(inputs)
             output = output.cpu() if isinstance(output, torch.Tensor) else output
-            made = change_loss(self._tasks[None][1], read_loss(wish), targets, output, isinstance(wish, str))
+            first = self._with_classes(self._tasks[None][1])
+            made = change_loss(first, read_loss(wish), targets, output, isinstance(wish, str))
             self._tasks[key] = wish, made
         return self._tasks[key][1]
+
+    def _with_classes(self, task: Task) -> Task:
+        """Return a task with the classes of now."""
+        now = self.loop.objective.task
+        return replace(task, outputs=now.outputs, classes=now.classes)
 
     def now(self) -> Any:
         return self._wish
@@ -90,7 +97,7 @@ class LossFunction(Control):
         if isinstance(task.loss, nn.Module):
             task.loss.to(self.loop.objective.device)
         self._wish = wish
-        self.loop.objective.change_task(task)
+        self.loop.objective.change_task(self._with_classes(task))
         self.loop.refresh()
 
     def state(self) -> dict[str, Any]:

@@ -21,6 +21,9 @@ _FROZEN = ("freeze", "frozen", "freeze_layers", "frozen_layers", "freeze_backbon
 
 #: What people ask for that has its place elsewhere.
 _ELSEWHERE = {
+    **dict.fromkeys(
+        ("head", "num_classes", "n_classes", "num_labels"), "model = dlw.with_head(model, 10) has a last layer for 10."
+    ),
     "x": "Data goes in as train=(X, y).",
     "y": "Data goes in as train=(X, y).",
     "data": "Data goes in as train=(X, y).",

@@ -19,6 +19,7 @@ from .ema import Ema
 from .epochs import Epochs
 from .evaluate_every import EvaluateEvery
 from .evaluate_samples import EvaluateSamples
+from .head import Head
 from .input_scaling import InputScalingControl
 from .iou_threshold import IouThreshold
 from .label_smoothing import LabelSmoothing
@@ -42,8 +43,8 @@ from .weight_decay import WeightDecay
 #: All controls, in the order in which their state is put back and their rows are shown.
 CONTROLS: list[type[Control]] = [
     OptimizerControl, LearningRate, ScheduleControl, LrScale, Momentum, Betas, WeightDecay, BatchSize, Clipping,
-    Trainable, UnfreezeAt, Reinitialise, Dropout, LossFunction, LossWeights, LabelSmoothing, Normalise, Epochs,
-    EvaluateEvery, EvaluateSamples, Accumulate, InputScalingControl, Ema, Precision, EarlyStopping, Threads,
+    Trainable, UnfreezeAt, Reinitialise, Dropout, LossFunction, LossWeights, LabelSmoothing, Head, Normalise,
+    Epochs, EvaluateEvery, EvaluateSamples, Accumulate, InputScalingControl, Ema, Precision, EarlyStopping, Threads,
     Thresholds, IouThreshold, OnDivergence,
 ]  # fmt: skip
 
@@ -71,10 +72,12 @@ class Steering:
     adopted : wishes that came along with another one, for a session to show.
     evaluates : whether anything is evaluated.
     asked_threads : how many threads were asked for when the session was made; None: its own choice.
+    seed, wish, valid_targets : of the run: its seed, what is wished for by name, targets of the validation data.
     """
 
     def __init__(self, loop: Any, threads: int | None = None, kinds: Iterable[type[Control]] = ()) -> None:
         self.loop, self.asked_threads, self.evaluates = loop, threads, False
+        self.seed, self.wish, self.valid_targets = 0, (lambda name: None), None
         self.ledger = Ledger()
         self.rejected: dict[str, str] = {}
         self.adopted, self._applied = dict[str, Any](), dict[str, Any]()

@@ -384,6 +384,10 @@ class TrainableWriter(Writer):
         lines = self._lines(entry.asked)
         return [f"# {entry.note}", *lines] if lines and entry.note and len(entry.note) < 80 else lines
 
+    def frozen_names(self) -> set[str]:
+        """Return the names of parameters that do not train by now."""
+        return {self._parts.names[i][0] for i, on in enumerate(self._now) if not on}
+
     def _lines(self, choice: TrainablePatterns | dict[str, bool] | None) -> list[str]:
         parts, model = self._parts, self.script.model
         flags = parts.train_flags(None if choice is None else TrainablePatterns(choice))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..data.task import KnownLabelsLoss, Task
+from .module_expression import write_module
 from .sources import Sources, Unwritable
 
 if TYPE_CHECKING:
@@ -148,6 +149,10 @@ class Draft:
         name = f"{self.path.stem}.{what}.pt"
         self.files[name] = value, words
         return f'HERE / "{name}"'
+
+    def expression(self, module: nn.Module) -> str:
+        """Write the expression that makes a module."""
+        return write_module(module, self.sources)[0]
 
     def note(self, sentence: str) -> None:
         """Note what a reader must know."""

@@ -32,8 +32,10 @@ def write_model(draft: Draft) -> str:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
     path = draft.save_beside("initial", dict(origin.weights), "the weights it began with")
     model = uncompiled(draft.model)
+    head: Any = next(one for one in draft.controls if one.name == "head")
     try:
-        made = _write_architecture(draft, model)
+        with head.as_at(origin.structure):
+            made = _write_architecture(draft, model)
     except Unwritable as why:
         kind = type(model).__name__
         draft.note(f"Put the line that makes the {kind} into make_model(): {why}.")

@@ -82,10 +82,9 @@ def with_head(
         except Exception as error:  # noqa: BLE001 - a model may hold anything
             why = f"The {kind_of(uncompiled(model))} cannot be copied: {quote_error(error)}"
             raise ValueError(f"{why} with_head(..., copied=False) changes it itself.") from None
-    with _drawn_from(seed):
-        own = None if layer is not None else next((one for one in _OWN if callable(getattr(model, one, None))), None)
-        if own is not None:
-            return _ask_model(model, own, count)
+    with drawn_from(seed):
+        if layer is None and own_method(model):
+            return ask_model(model, count)
         return replace_outputs(model, plan_outputs(model, count, layer, example), names)
 
 
@@ -166,8 +165,14 @@ def _note_classes(
             config.label2id = {name: number for number, name in enumerate(words)}
 
 
-def _ask_model(model: nn.Module, method: str, count: int) -> nn.Module:
+def own_method(model: nn.Module) -> str:
+    """Return a model's own method that changes its head, or ""."""
+    return next((one for one in _OWN if callable(getattr(model, one, None))), "")
+
+
+def ask_model(model: nn.Module, count: int) -> nn.Module:
     """Have a model change its head itself."""
+    method = own_method(model)
     known = {id(one) for one in model.modules()}
     like = next((one for one in model.parameters() if one.is_floating_point()), torch.empty(0))
     try:
@@ -295,17 +300,21 @@ def _renewed(layer: nn.Module, outputs: int) -> nn.Module:
         if one is not None and not is_lazy(one):
             shape, place = [*one.shape], axis if name == "weight" else 0
             shape[place] = outputs // (layer.groups if axis and name == "weight" else 1)
-            one = nn.Parameter(torch.empty(shape, dtype=one.dtype, device=one.device))
+            # On the CPU, whose random numbers are the same everywhere.
+            one = nn.Parameter(torch.empty(shape, dtype=one.dtype, device="meta" if one.is_meta else "cpu"))
         elif one is not None:
             one = type(one)(True, one.device, one.dtype)
         made._parameters[name] = one
     setattr(made, "out_channels" if isinstance(made, _ConvNd) else "out_features", outputs)
     made.reset_parameters()  # type: ignore[operator]
+    for name, one in made._parameters.items():
+        if one is not None and one.device != kept[name].device:
+            made._parameters[name] = nn.Parameter(one.detach().to(kept[name].device))
     return made
 
 
 @contextmanager
-def _drawn_from(seed: Any) -> Iterator[None]:
+def drawn_from(seed: Any) -> Iterator[None]:
     """Draw from a seed or a generator within."""
     if seed is None:
         yield

@@ -130,6 +130,8 @@ class LayerTable(View):
         self._whys: dict[str, Any] = {"reasons": [], "why": b""}
         #: What was frozen when the summary was made.
         self._made_under: Any = None
+        #: The head that the model had then.
+        self._made_with: Any = None
         if not isinstance(source, Session):
             if isinstance(source, nn.Module):
                 source = summary(source, input, input_shape=input_shape, dtype=dtype)
@@ -138,6 +140,7 @@ class LayerTable(View):
             return
         session = source
         self._made_under = session.applied.get("trainable")
+        self._made_with = session.applied.get("head")
         self._future = session.find_layers()
         wait([self._future], timeout=_FIRST)
         if session.layer_stats is not None:
@@ -151,6 +154,11 @@ class LayerTable(View):
     @property
     def summary(self) -> Summary | None:
         """The Summary that is shown, or None while it is being made."""
+        if self.session is not None and self.session.applied.get("head") != self._made_with:
+            self._made_with, self._summary = self.session.applied.get("head"), None
+            self._packed, self._trains = {}, ()
+            self._future = self.session.find_layers()
+            self._future.add_done_callback(lambda _: self.refresh())
         if self._summary is None and self._future is not None and self._future.done():
             self._summary = self._future.result()
         return self._summary

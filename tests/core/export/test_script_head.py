@@ -1,0 +1,132 @@
+"""Scripts of runs that were given a head for other classes: the same layers at the same steps, bit for bit."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tests.core.export.script_runs import COUNT, Runs, X, check_weights, net, session
+
+RUNS = Runs()
+FEW = torch.arange(COUNT) % 2
+
+
+@RUNS.add
+def a_head_in_mid_run():
+    made = session(lr=0.01).step(3)
+    made.new_head(["a", "b", "c", "d", "e"])
+    return made.fit(2)
+
+
+@RUNS.add
+def two_heads_one_before_the_first_step():
+    made = session(data=(X, FEW), optimizer="adagrad", lr=0.05)
+    made.new_head(3)
+    made.step(3)
+    made.new_head(2, seed=9)
+    made.step(2)
+    made.rewind(4)
+    return made.fit(2)
+
+
+@RUNS.add
+def a_head_of_its_own_rate_beside_averages():
+    made = session(ema=0.9, clip=1.0, lr_scale={"4": 10.0, "*": 1.0, "0": 0.1}).step(3)
+    made.new_head(5)
+    made.step(2)
+    made.lr_scale = {"0": 0.5}
+    return made.step(3)
+
+
+@RUNS.add
+def a_frozen_head_that_trains_later():
+    made = session(trainable={"4": False}, optimizer="adam", lr=0.01).step(3)
+    made.new_head(5)
+    made.step(2)
+    made.unfreeze("4")
+    return made.step(4)
+
+
+@RUNS.add
+def head_alone():
+    made = session(optimizer="sgd", lr=0.1).step(2)
+    made.freeze("0", "1")
+    made.new_head(6)
+    return made.step(5)
+
+
+@RUNS.add
+def under_a_schedule_and_another_optimizer():
+    made = session(schedule="cosine", lr=0.01).step(3)
+    made.new_head(5)
+    made.step(2)
+    made.optimizer = "sgd"
+    made.step(2)
+    made.new_head(4)
+    return made.fit(3)
+
+
+class Noted(nn.Module):
+    """A model that notes how many classes it has."""
+
+    def __init__(self, classes=4):
+        super().__init__()
+        self.num_classes = classes
+        self.body, self.fc = nn.Linear(12, 8), nn.Linear(8, classes)
+
+    def forward(self, x):
+        return self.fc(self.body(x).relu()).view(len(x), self.num_classes)
+
+
+@RUNS.add
+def a_model_that_notes_its_classes():
+    torch.manual_seed(7)
+    made = session(model=Noted()).step(3)
+    made.new_head(5)
+    return made.step(3)
+
+
+class Own(nn.Module):
+    """A model that changes its head itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.fc = nn.Linear(12, 8), nn.Linear(8, 4)
+
+    def with_classes(self, count):
+        self.fc = nn.Linear(8, count)
+        return self
+
+    def forward(self, x):
+        return self.fc(self.body(x).relu())
+
+
+@RUNS.add
+def a_model_that_knows_how():
+    torch.manual_seed(7)
+    made = session(model=Own()).step(3)
+    made.new_head(5)
+    return made.step(3)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_script_puts_the_heads_in_as_the_run_did(done, name):
+    check_weights(done, name)
+
+
+def test_a_script_averages_the_new_head(done):
+    folder, sessions, _ = done
+    name = "a_head_of_its_own_rate_beside_averages"
+    ours = sessions[name]._run.loop.weights(averaged=True)
+    theirs = torch.load(folder / f"{name}.averaged.pt", weights_only=True)
+    assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+
+
+def test_a_head_that_was_frozen_by_hand_is_refused_in_a_sentence(tmp_path):
+    model = net()
+    model[4].requires_grad_(False)
+    made = session(model=model).step(2)
+    made.new_head(5)
+    with pytest.raises(ValueError, match="a head was exchanged that had been frozen by hand"):
+        made.step(1).to_script(tmp_path / "run.py")
