@@ -19,7 +19,7 @@ from ..layers.structure import expression_of, structure
 from ..layers.walk import uncompiled
 from .companions import CompanionWriter
 from .draft import Draft
-from .module_expression import read_compilation, read_texts, write_module
+from .module_expression import read_compilation, read_texts, write_exchanged, write_module
 from .sources import Unwritable
 from .text import format_call
 from .wrappings import find_wrappings
@@ -101,11 +101,18 @@ def _write_architecture(draft: Draft, model: nn.Module) -> str:
     try:
         for path, layer in layers.items():
             layer.p = first.get(path, layer.p)
-        text, built = write_module(model, draft.sources, wanted, read_texts(type(model)), computes_the_same)
+        given = draft.sources, wanted, read_texts(type(model)), computes_the_same
+        try:
+            (text, built), exchanged = write_module(model, *given), []
+        except Unwritable as why:
+            try:
+                text, exchanged, built = write_exchanged(model, *given)
+            except Unwritable:
+                raise why from None
     finally:
         for path, layer in layers.items():
             layer.p = rates[path]
-    lines = [f"model = {text}", *put_on]
+    lines = [f"model = {text}", *exchanged, *put_on]
     for name, layer in built.named_modules():
         if isinstance(layer, _DropoutNd) and layer.p != first.get(name, layer.p):
             lines.append(f"{expression_of(model, name)}.p = {first[name]!r}")

@@ -20,13 +20,15 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 
 from ..base.isolation import preserve_random_state
 from ..base.literals import format_literal, is_plain
-from ..layers.structure import Structure, bare_structure
+from ..layers.structure import Structure, bare_structure, expression_of, structure
 from ..layers.walk import uncompiled
 from .sources import Sources, Unwritable, is_installed
 from .text import format_call
 
 #: How many guesses are made at most, and for how long [s].
 _TRIES, _PATIENCE = 2000, 3.0
+#: How many of them are looked through for layers that were exchanged.
+_EXCHANGED = 20
 #: Flags that a layer of torch keeps as whether it has a parameter.
 _AS_PARAMETER = {"bias": ("bias", "in_proj_bias", "bias_ih_l0"), "add_bias_kv": ("bias_k",)}
 #: Arguments that may be one number for all directions.
@@ -80,6 +82,49 @@ def write_module(
                 sources.use(item)
             return made.text, built
     raise Unwritable(f"the arguments that {type(module).__name__} was made with are not known")
+
+
+def write_exchanged(
+    module: nn.Module,
+    sources: Sources,
+    wanted: Structure,
+    texts: tuple[str, ...],
+    same: Callable[[nn.Module], bool],
+) -> tuple[str, list[str], nn.Module]:
+    """Return an expression, lines that exchange layers of it, and the model.
+
+    For a model some of whose layers were put in after it was made, as by `model.fc = nn.Linear(8, 3)`. The parameters
+    are those of `write_module`.
+    """
+    for made in itertools.islice(_find_candidates(module, sources, texts), _EXCHANGED):
+        try:
+            with preserve_random_state():
+                built = made.make()
+                lines = list(_exchange(built, module, sources, built, ""))
+            if lines and bare_structure(built) == wanted and same(built):
+                for item in made.names:
+                    sources.use(item)
+                return made.text, lines, built
+        except Exception:  # noqa: BLE001 - a guess that does not fit may raise anything
+            continue
+    raise Unwritable(f"the arguments that {type(module).__name__} was made with are not known")
+
+
+def _exchange(built: nn.Module, module: nn.Module, sources: Sources, whole: nn.Module, path: str) -> Iterator[str]:
+    """Make a module like another of its class; yield the lines that do so."""
+    for name, child in module._modules.items():
+        other, place = built._modules.get(name), f"{path}.{name}" if path else name
+        if child is None or (other is not None and bare_structure(child) == bare_structure(other)):
+            continue
+        if type(other) is type(child) and child._modules and child._modules.keys() == other._modules.keys():
+            yield from _exchange(other, child, sources, whole, place)
+        else:
+            text, built._modules[name] = write_module(child, sources)
+            yield f"{expression_of(whole, place)} = {text}"
+    for name, value in structure(module).modules[0][2]:
+        if getattr(built, name, None) != value and type(value) in (bool, int, float, str):
+            setattr(built, name, value)
+            yield f"{expression_of(whole, path)}.{name} = {value!r}"
 
 
 def _find_candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]) -> Iterator[Candidate]:
