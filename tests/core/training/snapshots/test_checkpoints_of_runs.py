@@ -142,7 +142,7 @@ SET = {
     "evaluate_every": 2, "evaluate_samples": 20, "accumulate": 2, "ema": 0.9, "precision": "bf16",
     "early_stopping": {"metric": "accuracy", "patience": 7, "restore": True}, "threads": 2,
     "thresholds": [0.1, 0.2, 0.3], "reinitialise": "0", "on_divergence": "rewind",
-    "loss_function": "MultiMarginLoss", "input_scaling": "standardize",
+    "loss_function": "MultiMarginLoss", "head": 5, "input_scaling": "standardize",
     "lr_scale": {"0": 0.3}, "unfreeze_at": {"0": 4},
 }  # fmt: skip
 
