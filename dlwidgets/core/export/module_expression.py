@@ -111,7 +111,7 @@ def write_exchanged(
 
 
 def _exchange(built: nn.Module, module: nn.Module, sources: Sources, whole: nn.Module, path: str) -> Iterator[str]:
-    """Make a module like another of its class; yield the lines that do so."""
+    """Make a module like another; yield the lines that do so."""
     for name, child in module._modules.items():
         other, place = built._modules.get(name), f"{path}.{name}" if path else name
         if child is None or (other is not None and bare_structure(child) == bare_structure(other)):
