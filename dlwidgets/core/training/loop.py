@@ -27,7 +27,7 @@ from ..controls.ema import WeightAverage
 from ..controls.input_scaling import InputScaling
 from ..controls.lr_scale import RateFactors
 from ..controls.normalise import WeightNormalisation
-from ..controls.parameter_groups import follow_model
+from ..controls.parameter_groups import follow_model, groups_by_id
 from ..controls.precision import MixedPrecision
 from ..controls.schedule.plan import Ahead
 from ..controls.schedule.rate import Rate
@@ -120,6 +120,7 @@ class Loop:
         self.batches, self.optimizer = batches, optimizer
         self.clip, self.rate, self.freezing = clip, Rate(optimizer), Freezing(self.model)
         self.proofs = Proofs(self.model, self.freezing)
+        self.proofs.by_turns = self._trained_by_turns
         self.goal: Callable[[], int] = lambda: self.epochs + 1
         self.rate.ahead = self.ahead
         self.history = History()
@@ -150,6 +151,13 @@ class Loop:
 
     def _tensors_beside(self) -> dict[str, torch.Tensor]:
         return self.objective.companions.all_tensors()
+
+    def _trained_by_turns(self, tensor: torch.Tensor) -> bool:
+        """Say whether a training step may switch a tensor's gradient on and off."""
+        if self.objective.custom is None or (tensor.grad is not None and not tensor.grad.any()):
+            return False
+        optimizers = (self.optimizer, *self.objective.companions.optimizers.values())
+        return any(id(tensor) in groups_by_id(one) for one in optimizers)
 
     def loss_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the loss that the optimizer is to move."""

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -109,12 +109,16 @@ class Proofs:
 
     Attributes
     ----------
+    by_turns : says of a tensor whether a training step may train it by turns, as each of two networks: that its flag
+        is off at the end of a step does not mean then that it is frozen.
     budget : says after an epoch whether there is time for a proof.
     stale : whether `follow` is to be called before the next step.
     """
 
     def __init__(self, model: nn.Module, freezing: Freezing) -> None:
         self._model, self._freezing = model, freezing
+        self.by_turns: Callable[[torch.Tensor], bool] = lambda tensor: False
+        self._turns: set[str] = set()
         self.budget, self.stale = TimeBudget(SHARE, least=0.0), True
         #: name -> digest of when it was frozen, and the last step after which it was still so.
         self._then: dict[str, str] = {}
@@ -131,10 +135,8 @@ class Proofs:
         """Return what is frozen, by name: parameters, then held statistics."""
         model = uncompiled(self._model)
         held = {id(module) for module in self._freezing.held_layers}
-        found = {
-            name: one for name, one in model.named_parameters()
-            if not one.requires_grad and not is_lazy(one) and _is_readable(one) and _has_gradient(one)
-        }  # fmt: skip
+        off = {name: one for name, one in model.named_parameters() if not one.requires_grad and name not in self._turns}
+        found = {name: one for name, one in off.items() if not is_lazy(one) and _is_readable(one) and _can_train(one)}
         for path, module in model.named_modules() if held else ():
             if id(module) in held:
                 found |= dict(_buffers(path, module))
@@ -146,7 +148,8 @@ class Proofs:
         for path, module in uncompiled(self._model).named_modules():
             own = [one for one in module.parameters(recurse=False)]
             if own and not any(one.requires_grad for one in own) and id(module) not in held and statistics_of(module):
-                found |= {name: one for name, one in _buffers(path, module) if one.numel() <= _SMALL}
+                small = ((name, one) for name, one in _buffers(path, module) if one.numel() <= _SMALL)
+                found |= {name: one for name, one in small if one.is_floating_point()}
         return found
 
     def follow(self, step: int) -> None:
@@ -189,8 +192,11 @@ class Proofs:
         frozen = self.frozen()
         if not frozen:
             return None
-        now = {name: digest_tensor(one) for name, one in frozen.items()}
+        now, wished = {name: digest_tensor(one) for name, one in frozen.items()}, self._freezing.names_frozen()
         changed = tuple(name for name in now if now[name] != self._then[name])
+        if turns := {name for name in changed if name not in wished and self.by_turns(frozen[name])}:
+            self._turns |= turns
+            return self.make(step, epoch, states)
         for name in now:
             if name not in changed:
                 self._good[name] = step
@@ -203,7 +209,6 @@ class Proofs:
         if step != self._at:
             self._at, self._earlier = step, self._last
         self._last = now
-        wished = self._freezing.names_frozen()
         parameters = {name: one for name, one in frozen.items() if isinstance(one, torch.nn.Parameter)}
         return Proof(
             step, epoch, len(frozen), sum(map(torch.numel, parameters.values())),
@@ -230,7 +235,7 @@ def _is_readable(tensor: torch.Tensor) -> bool:
     return tensor.layout is torch.strided and not tensor.is_quantized and not tensor.is_meta
 
 
-def _has_gradient(tensor: torch.Tensor) -> bool:
+def _can_train(tensor: torch.Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
 

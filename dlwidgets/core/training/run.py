@@ -602,9 +602,10 @@ class Run:
         return made
 
     def newest_proof(self) -> Proof | None:
-        """Return the last proof on this line; None for none."""
+        """Return the last proof on this line; None where nothing is frozen."""
         rows = self.loop.history.proofs
-        return Proof(**rows[-1]) if rows else None
+        frozen = rows and not all(one.requires_grad for one in self.loop.parameters)
+        return Proof(**rows[-1]) if frozen else None
 
     def evaluate(self) -> Evaluation:
         """Evaluate now, and tell."""

@@ -19,10 +19,9 @@ def find_moving_statistics(evidence: Evidence) -> Iterator[Finding]:
     if drifting:
         name = max(drifting, key=lambda one: (one.endswith(("running_mean", "running_var")), drifting[one]))
         said += f" Since they were frozen {name} has moved by {drifting[name]:.3g}."
+    several = f" and {len(paths) - 1} more are frozen, but their" if paths[1:] else " is frozen, but its"
     yield Finding(
-        "batch_norm_frozen", "medium",
-        f"{paths[0]}{f' and {len(paths) - 1} more' if paths[1:] else ''} is frozen, but its statistics move",
-        said,
+        "batch_norm_frozen", "medium", f"{paths[0]}{several} statistics move", said,
         why="requires_grad=False holds a BatchNorm's weights, not its running mean and variance: what the frozen "
         "layers say changes all the same. freeze() of the session holds these too, as module.eval() does; the "
         "session sets the whole model to train mode, so that an eval() from before does not last.",

@@ -134,7 +134,9 @@ def test_an_average_that_a_step_keeps_of_other_weights_is_told_softly():
             model.teacher.weight.lerp_(model.student.weight, 0.1)
         return F.cross_entropy(model(batch[0]), batch[1])
 
-    assert only(epochs(Twins(), training_step=step), "frozen_moved").severity == "low"
+    assert not found(epochs(Twins(), training_step=step), "frozen_moved")
+    alone = epochs(model := Twins(), training_step=step, optimizer=torch.optim.Adam(model.student.parameters()))
+    assert only(alone, "frozen_moved").severity == "low"
 
 
 @pytest.mark.parametrize("froze", [lambda made: made.freeze("0", "1"), lambda made: by_hand(made.model, "0")])
@@ -143,3 +145,35 @@ def test_what_is_frozen_as_it_should_be_raises_no_alarm(froze):
     froze(made)
     made.fit(2, progress=False)
     assert made.proof.holds and not made.findings
+
+
+def test_two_networks_that_a_step_trains_by_turns_raise_no_alarm():
+    class Pair(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.maker, self.critic = nn.Linear(8, 8), nn.Linear(8, 1)
+
+        def forward(self, x):
+            return self.critic(self.maker(x))
+
+    model = Pair()
+    critic = torch.optim.Adam(model.critic.parameters(), lr=1e-2)
+
+    def step(model, batch):
+        model.maker.requires_grad_(False)
+        model.critic.requires_grad_(True)
+        critic.zero_grad()
+        (model(batch[0]).mean() - model.critic(batch[0]).mean()).backward()
+        critic.step()
+        model.maker.requires_grad_(True)
+        model.critic.requires_grad_(False)
+        return -model(batch[0]).mean()
+
+    made = epochs(model, 3, training_step=step, optimizer=torch.optim.Adam(model.maker.parameters(), lr=1e-2))
+    assert not found(made, "frozen_moved") and not made.changes and (made.proof is None or made.proof.holds)
+
+
+def test_what_all_trains_again_has_no_proof():
+    made = run(normed()).freeze("0").fit(1, progress=False)
+    assert made.proof is not None
+    assert made.unfreeze().fit(1, progress=False).proof is None and len(made.proofs())
