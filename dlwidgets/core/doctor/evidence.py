@@ -64,7 +64,7 @@ class Evidence:
     unzeroed : optimizers of the training step's own whose gradients it never zeroes, by name.
     model, data : what was found of the model and the data before the first step; None where not looked at.
     proof : the last comparison of what is frozen with then; None where nothing is frozen, or none was made.
-    movers : name -> what may move a frozen tensor that has moved, in a clause; "" where it cannot be told.
+    movers : name -> what may move a frozen tensor that has moved, and the remedy for it: see `find_mover`.
     preflight : what a batch tried on a copy of the model showed; None where none was tried.
     """
 
@@ -85,7 +85,7 @@ class Evidence:
     data: DataFacts | None = None
     preflight: Preflight | None = None
     proof: Proof | None = None
-    movers: Mapping[str, str] = field(default_factory=dict)
+    movers: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)
 
     def column(self, name: str, last: int | None = None) -> np.ndarray:
         """Return a column of the history, float64: all, or the `last`."""

@@ -43,8 +43,11 @@ def is_frozen(model: nn.Module, layer: Layer) -> bool:
     return bool(own) and not any(one.requires_grad for one in own)
 
 
-def find_mover(model: nn.Module, optimizers: Iterable[Optimizer], name: str) -> str:
-    """Say what may move a frozen tensor; "" for unknown."""
+def find_mover(model: nn.Module, optimizers: Iterable[Optimizer], name: str) -> tuple[str, str] | None:
+    """Say what may move a frozen tensor, and which remedy helps, or None.
+
+    The first is a clause, the second "" where no remedy does.
+    """
     path, _, own = name.rpartition(".")
     module = uncompiled(model).get_submodule(path)
     tensor = getattr(module, own, None)
@@ -53,12 +56,13 @@ def find_mover(model: nn.Module, optimizers: Iterable[Optimizer], name: str) -> 
             kind = type(optimizer)
             if getattr(tensor, "grad", None) is not None:
                 left = f"The optimizer still has a gradient of {name}, of zeros that its zero_grad() leaves"
-                return f"{left}: momentum and weight decay move it on"
+                return f"{left}: momentum and weight decay move it on", "freeze_too"
             if vars(torch.optim).get(kind.__name__) is not kind:
-                return f"{kind.__name__}, an optimizer that is not torch's, may move {name} without a gradient"
+                said = f"{kind.__name__}, an optimizer that is not torch's, may move {name} without a gradient"
+                return said, "torch_optimizer"
     if module._forward_hooks or module._forward_pre_hooks:
-        return f"{path or 'The model'} has a hook on its forward, which may write into it"
-    return ""
+        return f"{path or 'The model'} has a hook on its forward, which may write into it", ""
+    return None
 
 
 def read_model(model: nn.Module, optimizers: Iterable[Optimizer]) -> ModelFacts:

@@ -80,10 +80,10 @@ class Proof:
             return f"{said} ({self.parameters:,} parameters) as when frozen"
         return f"{len(self.changed):,} of {said} changed: {'; '.join(map(self.describe, self.changed[:3]))}"
 
-    def describe(self, name: str) -> str:
+    def describe(self, name: str, others: str = "") -> str:
         """Return how far a tensor moved: "bn.running_mean by 0.013 since step 120"."""
         moved, since = self.moved.get(name, math.nan), self.since.get(name, 0)
-        return f"{name}{'' if math.isnan(moved) else f' by {moved:.3g}'} since step {since:,}"
+        return f"{name}{others}{'' if math.isnan(moved) else f' by {moved:.3g}'} since step {since:,}"
 
 
 def digest_tensor(tensor: torch.Tensor) -> str:

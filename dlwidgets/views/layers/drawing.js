@@ -274,6 +274,7 @@ function drawTrains({ cells, button, plain }, { tree, line, reason, steered, wan
   attribute(button, "aria-pressed", { n: "true", p: "mixed" }[wanted || letter] ?? "false");
   const name = paths[0] || tree.rows[line.row][0], of = paths.length > 1 ? `${name} and ${paths.length - 1} like it` : name;
   attribute(button, "aria-label", `Freeze ${of}`);
+  attribute(button, "aria-description", reason || null);
   const still = wanted ? `asked for: ${words} from the next step on` : words;
   attribute(cells.trains, "title", can && !wanted ? `${words}; click or press F to ${letter === "n" ? "let it train again" : "freeze it with all inside"}, with Shift to freeze all up to it` : still);
 }

@@ -36,15 +36,14 @@ def find_moved(evidence: Evidence) -> Iterator[Finding]:
         return
     names = sorted(proof.moving, key=lambda name: name in proof.by_hand)
     wished = [name for name in names if name not in proof.by_hand]
-    causes = list(dict.fromkeys(filter(None, (evidence.movers.get(name, "") for name in names))))
-    more = f" and {len(names) - 1:,} more" if names[1:] else ""
-    known = f" {causes[0]}." if causes else ""
+    cause, remedy = next(filter(None, (evidence.movers.get(name) for name in names)), ("", ""))
+    more = f" and {len(names) - 1:,} more," if names[1:] else ""
+    known = f" {cause}." if cause else ""
     hashes = f"hash {proof.before[:8]} then, {proof.digest[:8]} now"
-    foreign = any("optimizer" in cause for cause in causes)
     # What nobody but its author moves, as an average of weights that a step keeps, may be meant so.
-    severity = "high" if wished else "medium" if foreign else "low"
+    severity = "high" if wished else "medium" if remedy else "low"
     yield Finding(
-        "frozen_moved", severity, f"Frozen but moved: {proof.describe(names[0])}{more}",
+        "frozen_moved", severity, f"Frozen but moved: {proof.describe(names[0], more)}",
         f"After step {proof.step:,}, {len(names):,} of {proof.tensors:,} frozen tensors are not what they were when "
         f"they were frozen ({hashes}).{known}",
         why="A frozen tensor has no gradient, and torch's own optimizers leave it alone then. What moves it is "
@@ -53,7 +52,7 @@ def find_moved(evidence: Evidence) -> Iterator[Finding]:
         "meant to move.",
         layer=names[0].rpartition(".")[0],
         evidence={"changed": len(names), "tensors": proof.tensors, "moved": proof.moved.get(names[0], float("nan"))},
-        remedies=("freeze_too", "torch_optimizer") if proof.by_hand else ("torch_optimizer",),
+        remedies=(remedy,) if remedy else (),
     )  # fmt: skip
 
 
