@@ -44,9 +44,9 @@ def is_frozen(model: nn.Module, layer: Layer) -> bool:
 
 
 def find_mover(model: nn.Module, optimizers: Iterable[Optimizer], name: str) -> tuple[str, str] | None:
-    """Say what may move a frozen tensor, and which remedy helps, or None.
+    """Return what may move a frozen tensor, and a remedy.
 
-    The first is a clause, the second "" where no remedy does.
+    The first is a clause, the second "" where none helps; None where it cannot be told.
     """
     path, _, own = name.rpartition(".")
     module = uncompiled(model).get_submodule(path)

@@ -153,7 +153,7 @@ class Loop:
         return self.objective.companions.all_tensors()
 
     def _trained_by_turns(self, tensor: torch.Tensor) -> bool:
-        """Say whether a training step may switch a tensor's gradient on and off."""
+        """Say whether a step may switch a tensor's gradient off and on."""
         if self.objective.custom is None or (tensor.grad is not None and not tensor.grad.any()):
             return False
         optimizers = (self.optimizer, *self.objective.companions.optimizers.values())
