@@ -107,7 +107,8 @@ class Dashboard(Arranged):
             raise TypeError(f"Dashboard wants a Session, not {name_kind(session)}: dlwidgets.Dashboard(session).")
         if show not in SHOWS:
             raise ValueError(f'Dashboard(session, show={quote_value(show)}): "simple" or "full" is wanted.')
-        self.training, self.curves, self.layers = TrainingPanel(session), Curves(session), LayerTable(session)
+        self.training, self.layers = TrainingPanel(session), LayerTable(session)
+        self.curves = Curves(session, restrictions=self.training.restrictions)
         self.confusion = ConfusionGrid(session, table=show == "full")
         self.activations, self.doctor = ActivationBrowser(session), Doctor(session)
         self.finetune = FineTunePanel(session, restrictions=self.training.restrictions)

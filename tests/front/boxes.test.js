@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { boxCounts, boxLabel, boxPlace } from "../../dlwidgets/views/boxes.js";
+import { weightWords } from "../../dlwidgets/views/curves/parts.js";
 import { sweepOf } from "../../dlwidgets/views/confusion/charts.js";
 import { histogramOf, wholesOf } from "../../dlwidgets/views/confusion/counts.js";
 import { fewWords, headline, meaning, sentence, spoken } from "../../dlwidgets/views/confusion/words.js";
@@ -61,4 +62,8 @@ test("the words of boxes speak of no true negative", () => {
 test("the headline counts true boxes and pictures, and says mAP and IoU", () => {
   const about = { task: "detection", samples: 99, validation: true, step: 120, pictures: 40, true: 124, iou: 0.55, map: 0.712 };
   assert.equal(headline(about, 3), "124 true boxes in 40 validation pictures · 3 classes · mAP 0.71 at IoU 0.55 · after step 120");
+});
+
+test("a weight is written as short as it is", () => {
+  assert.deepEqual([0.05, 1, 2.5, 1 / 3, 0].map(weightWords), ["0.05", "1", "2.5", "0.333", "0"]);
 });

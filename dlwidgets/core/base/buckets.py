@@ -123,11 +123,11 @@ class Curve:
 class EvaluationSeries:
     """Reads a history's validation losses, anew only where it has grown.
 
-    The last evaluation may still be replaced.
+    The last evaluation may still be replaced. `name` is which entry of the evaluations is read, where they have it.
     """
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, history: History, name: str = "valid_loss") -> None:
+        self._history, self._name = history, name
         self._steps, self._losses = GrowingColumn(), GrowingColumn()
 
     def within(
@@ -138,7 +138,7 @@ class EvaluationSeries:
         Of more than `2 * most` points each bucket's least and greatest are kept, and the newest point.
         """
         rows = self._history.evaluations[len(self._steps) :]
-        new = np.array([(row["step"], row["valid_loss"]) for row in rows], float).reshape(-1, 2).T
+        new = np.array([(row["step"], row.get(self._name, np.nan)) for row in rows], float).reshape(-1, 2).T
         self._steps.extend(new[0, :-1])
         self._losses.extend(new[1, :-1])
         steps, losses = (

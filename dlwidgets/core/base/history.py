@@ -82,6 +82,11 @@ class History:
     def __len__(self) -> int:
         return len(self.columns["loss"])
 
+    @property
+    def named_losses(self) -> tuple[str, ...]:
+        """Names of the losses that are summed; () of one alone."""
+        return tuple(name.removeprefix("loss_") for name in self.columns if name.startswith("loss_"))
+
     def step(self, **values: float) -> None:
         """Record one training step; a new name opens a column."""
         columns = self.columns

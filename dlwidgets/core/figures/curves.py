@@ -40,11 +40,13 @@ def curves_figure(
         words = "No step taken yet: session.start() trains."
         figure.text(0.01, 0.5, words, fontsize=9, color=GREY, va="center")
         return figure
-    figure = new_figure(6.4, 3.9)
+    named = history.named_losses[:8] if len(history.named_losses) > 1 else ()
+    figure = new_figure(6.4, 4.9 if named else 3.9)
     # Places by hand: finding them by drawing all texts twice takes as long as the drawing.
     figure.set_layout_engine("none")
     places = {"left": 0.1, "right": 0.865, "top": 0.93, "bottom": 0.11, "hspace": 0.16}
-    loss, lr, norm = figure.subplots(3, 1, sharex=True, height_ratios=[4, 1, 1], gridspec_kw=places)
+    ratios = [4, *([2] if named else []), 1, 1]
+    loss, *some, lr, norm = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios, gridspec_kw=places)
     first, last = window or (1, max(1, len(history), *(branch.steps for branch in past)))
     for branch in past:
         parted = common_steps(branch.record, history)
@@ -71,13 +73,19 @@ def curves_figure(
     if clip is not None and len(parts["grad_norm"].step):
         ends_at = np.array([first, last])
         norms.append(_line(norm, ends_at, np.full(2, clip), "clip", GREEN, linestyle="--"))
-    for axes, name, height in ((loss, "loss", 1.05), (lr, "LR", 0.5), (norm, "‖grad‖", 0.5)):
+    lines = []
+    for number, name in enumerate(named):
+        one = Curve(history.columns[f"loss_{name}"]).buckets(first, last, 400)
+        style = {"linestyle": "--"} if number > 3 else {}
+        lines.append(_line(some[0], one.step, one.mean, name, (BLUE, ORANGE, GREEN, INK)[number % 4], **style))
+    titles = [(loss, "loss", 1.05), *((axes, "parts", 0.9) for axes in some), (lr, "LR", 0.5), (norm, "‖grad‖", 0.5)]
+    for axes, name, height in titles:
         beside = {"ha": "right", "va": "center", "transform": axes.transAxes}
         axes.text(-0.012, height, name, color=GREY, fontsize=8, **beside)
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.spines["bottom"].set_color(LINE)
         axes.tick_params(colors=GREY, labelsize=8, length=0)
-    for axes in (lr, norm):
+    for axes in (*some, lr, norm):
         axes.spines["bottom"].set_visible(False)
         drawn = _values(axes)
         if len(drawn) and drawn.min() > 0:
@@ -92,6 +100,8 @@ def curves_figure(
     norm.locator_params(axis="x", integer=True)
     loss.set_xlim(first - 1, max(last, first + 1))
     _name(loss, ends, 0.07)
+    for axes in some:
+        _name(axes, lines, 0.15)
     _name(lr, [rates], 0.3)
     _name(norm, norms, 0.3)
     return figure

@@ -6,6 +6,10 @@ import { apart, logRange, logTicks, range, tick, topOf } from "./series.js";
 export const LEFT = 52, RIGHT = 112, HEIGHTS = [158, 38, 62];
 /** How many lines that were left may be drawn. */
 export const PAST = 4;
+/** The height of the chart of named losses, and how many may be drawn [px]. */
+export const PARTS = 96, MOST_PARTS = 8;
+/** How their lines are told apart: colour and dashes. @type {[string, number[]][]} */
+export const PART_INKS = [["blue", []], ["orange", []], ["green", []], ["red", []], ["ink", []], ["blue", [6, 3]], ["orange", [6, 3]], ["green", [6, 3]]];
 /** Height of a label at a curve's end, and its distance from it [px]. */
 const LINE = 14;
 export const GAP = 7;
@@ -16,10 +20,10 @@ let groups = 0;
 
 /** Make the charts in `place`. `logarithmic` is the loss axis. `moved` is called when the pointer moves, `chosen` with the steps
  * that were dragged over, `all` when all steps are wanted; `last` gives the newest rate in sight, `names` the lines that were
- * left. @param {{place: HTMLElement, el: HTMLElement, logarithmic: boolean, moved: () => void,
- * chosen: (window: number[]) => void, all: () => void, last: () => number | undefined, names: () => string[]}} options
+ * left, `parts` those of the named losses, which have a chart of their own. @param {{place: HTMLElement, el: HTMLElement, logarithmic: boolean, moved: () => void,
+ * chosen: (window: number[]) => void, all: () => void, last: () => number | undefined, names: () => string[], parts: string[]}} options
  * @returns {uPlot[]} */
-export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, names }) {
+export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, names, parts }) {
   const [ink, faint, line, blue, soft, orange, green] = ["ink", "faint", "line", "blue", "blue-soft", "orange", "green"].map((name) => color(el, name));
   // Whole pixels: uPlot takes the digits right before "px" for the size when the pixel ratio changes.
   const family = getComputedStyle(el).fontFamily || "sans-serif", font = `12px ${family}`;
@@ -68,6 +72,17 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, nam
       nameEnds(u, family, [ending(u, 3, "train", blue), ending(u, 4, "valid", orange),
         ...names().map((name, i) => ending(u, 5 + i, `↶ ${name}`, faint))]);
     }),
+    // They differ by powers of ten. Of each the training's line, then its evaluations.
+    ...(parts.length > 1 ? [chart(PARTS, {
+      padding: [8, RIGHT, 6, 0], scales: { x, y: strip }, axes: [hidden, powers],
+      series: [{}, ...parts.flatMap((_, i) => {
+        const [tint, dash] = PART_INKS[i], stroke = color(el, tint);
+        return [{ stroke, dash, width: 1.5, points: { show: few(1), size: 5 } }, { stroke, width: 0, spanGaps: true, points: { show: true, size: 4, fill: stroke } }];
+      })],
+    }, parts.map((_, i) => 1 + 2 * i), (/** @type {uPlot} */ u) => {
+      caption(u, family, faint, "parts", -4);
+      nameEnds(u, family, parts.map((name, i) => (u.series[1 + 2 * i].show ? ending(u, 1 + 2 * i, name, color(el, PART_INKS[i][0])) : null)));
+    })] : []),
     chart(HEIGHTS[1], {
       padding: [6, RIGHT, 6, 0], scales: { x, y: strip }, axes: [hidden, bare],
       // A rate holds since the step before: between two of them it jumps.

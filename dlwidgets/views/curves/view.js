@@ -1,7 +1,8 @@
 // Curves: loss, learning rate and gradient norm over the steps, on one axis, each named at its end.
 import { live, wishes, listen, make, say, sig, whole, rate } from "../front.js";
 import { gaps, linesOf, meanOver, nearest, positive, rowsOf, smooth, widths } from "./series.js";
-import { chartsIn, HEIGHTS, LEFT, PAST } from "./charts.js";
+import { chartsIn, HEIGHTS, LEFT, MOST_PARTS, PARTS, PAST } from "./charts.js";
+import { partRow } from "./parts.js";
 import { railOf } from "./rail.js";
 /** @import { Model } from "../front.js" */
 
@@ -14,8 +15,9 @@ function readCurves(model) {
   const [vStep, vLoss] = rowsOf(model.get("valid"), 2);
   const past = linesOf(model.get("past"), PAST);
   const [rStep, , , rates] = rowsOf(model.get("rate"), 4), [nStep, , , norms] = rowsOf(model.get("norm"), 4);
+  const parts = linesOf(model.get("part_lines"), MOST_PARTS), partsValid = linesOf(model.get("part_valid"), MOST_PARTS);
   const reach = Math.min(8, Math.floor(mean.length / 24));
-  return { step, low, high, reach, mean: smooth(mean, reach, widths(step)), vStep, vLoss, past, rStep, rates, nStep, norms };
+  return { step, low, high, reach, mean: smooth(mean, reach, widths(step)), vStep, vLoss, past, parts, partsValid, rStep, rates, nStep, norms };
 }
 
 export default {
@@ -37,6 +39,10 @@ export default {
     // How much higher than need be the loss is drawn, where what stands beside the curves is high.
     let taller = 0;
     const want = wishes({ model, signal, repaint: () => repaint() });
+    const weighed = partRow({ weigh: (name, weight) => want.call("weight", [name, weight]), changed: () => repaint(), signal });
+    /** Named losses that have a chart of their own. */
+    const partNames = () => /** @type {[string, number | null][]} */ (model.get("parts") ?? []).map(([name]) => name);
+    const heights = () => (partNames().length > 1 ? [HEIGHTS[0], PARTS, HEIGHTS[1], HEIGHTS[2]] : HEIGHTS);
     // What is under the pointer on the rail, which is said before anything else.
     let aside = "";
     const rail = railOf({
@@ -51,7 +57,7 @@ export default {
         return i < 0 || !step ? "" : ` · train ${sig(curves.mean[i], 3)}`;
       },
     });
-    el.append(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Curves" }), all, reading, log), note, empty, plots, rail.node);
+    el.append(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Curves" }), all, reading, log), note, empty, plots, rail.node, weighed.node);
 
     /** Show a stretch of steps. @param {number[]} window */
     function look(window) {
@@ -99,32 +105,33 @@ export default {
       chosen.hidden = step === null || step < first || step > last || !charts.length;
       if (chosen.hidden) return;
       plots.append(chosen);
-      chosen.style.height = `${HEIGHTS[0] + HEIGHTS[1] + HEIGHTS[2] + taller - 38}px`;
+      chosen.style.height = `${heights().reduce((sum, height) => sum + height, 0) + taller - 38}px`;
       chosen.style.left = `${LEFT + charts[0].valToPos(step, "x")}px`;
       say(chosen.firstChild ?? chosen, `step ${whole(step)}`);
     }
     /** Let the loss fill a place that is higher than the curves need; what is drawn there makes the place no higher. */
     function fillPlace() {
-      const spare = el.getBoundingClientRect().bottom - rail.node.getBoundingClientRect().bottom + taller;
+      const lowest = weighed.node.hidden ? rail.node : weighed.node, spare = el.getBoundingClientRect().bottom - lowest.getBoundingClientRect().bottom + taller;
       taller = Math.min(MOST_TALLER, Math.max(0, Math.floor(spare) - 4));
-      rail.node.style.top = `${taller}px`;
+      rail.node.style.top = weighed.node.style.top = `${taller}px`;
     }
     /** Make the charts anew for another theme or loss axis. */
     function build() {
-      const key = `${el.dataset.theme}-${logarithmic}`;
+      const key = JSON.stringify([el.dataset.theme, logarithmic, partNames()]);
       if (key === made) return;
       made = key;
       charts.forEach((chart) => chart.destroy());
       plots.replaceChildren();
       charts = chartsIn({
         place: plots, el, logarithmic, chosen: look, all: () => look([]), moved: () => { if (charts.length) read(); },
-        last: () => curves.rates[nearest(curves.rStep, shownSteps()[1])], names: () => model.get("names") ?? [],
+        parts: partNames(), last: () => curves.rates[nearest(curves.rStep, shownSteps()[1])], names: () => model.get("names") ?? [],
       });
     }
     function draw() {
       say(note, [model.get("problem"), want.refusal || model.get("said")].filter(Boolean).join("\n"));
       // Back at the beginning there still are the lines that were left.
       const some = model.get("reach") > 0;
+      weighed.node.hidden = !some || partNames().length < 2;
       empty.hidden = some; plots.hidden = rail.node.hidden = log.hidden = !some;
       all.style.visibility = zoom.length ? "visible" : "hidden";
       if (!some) { tell([]); return; }
@@ -133,15 +140,22 @@ export default {
       build();
       curves = readCurves(model);
       const [first, last] = shownSteps(), loss = logarithmic ? positive : gaps, clip = model.get("clip");
+      const named = partNames(), parts = [...named.flatMap((_, i) => [curves.parts[i], curves.partsValid[i]])];
+      plots.style.height = `${heights().reduce((sum, height) => sum + height, 0)}px`;
+      weighed.draw(model.get("parts") ?? [], named.map((_, i) => curves.parts[i][1].at(-1) ?? NaN));
       const data = [
         uPlot.join([[curves.step, loss(curves.low), loss(curves.high), loss(curves.mean)], [curves.vStep, loss(curves.vLoss)],
           ...curves.past.map(([step, mean]) => [step, loss(mean)])].map((table) => /** @type {any} */ (table))),
+        ...(named.length > 1 ? [uPlot.join(parts.map(([step, value]) => /** @type {any} */ ([step, positive(value)])))] : []),
         [curves.rStep, positive(curves.rates)],
         [curves.nStep, positive(curves.norms), Array.from(curves.nStep, () => clip)],
       ];
       fillPlace();
       charts.forEach((chart, i) => {
-        const height = HEIGHTS[i] + (i ? 0 : taller);
+        const height = heights()[i] + (i ? 0 : taller);
+        if (named.length > 1 && i === 1) named.forEach((name, k) => [1, 2].forEach((side) => {
+          if (chart.series[2 * k + side].show !== weighed.shows(name)) chart.setSeries(2 * k + side, { show: weighed.shows(name) });
+        }));
         if (chart.width !== width || chart.height !== height) chart.setSize({ width, height });
         chart.batch(() => {
           chart.setData(/** @type {any} */ (data[i]), false);

@@ -16,6 +16,7 @@ from ...core.doctor.finding import Finding
 from ...core.training.snapshots.snapshot import REASONS
 from ...session import Session
 from ..journey import Journey
+from ..limits import Restrictions
 from ..view import View, module, style, vendored
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _BUCKETS = 400
 _NEAR, _SOON = 20, 1.0
 #: How many lines that were left are drawn, the newest, and with how many buckets each.
 _PAST, _PALE = 4, 120
+#: How many named losses are drawn.
+_PARTS = 8
 #: The largest step that float32 holds exactly.
 _LARGEST = 2**24
 
@@ -48,12 +51,13 @@ class Curves(View):
     ----------
     session : the session whose run is drawn.
     rewind : whether the rail takes the run back, or only shows.
+    restrictions : those of a training panel beside it, which hold for the weights of named losses too.
     """
 
     _esm = vendored("uPlot.iife.min.js") + module("curves")
     _css = style("vendor", "curves")
     AHEAD, BEAT, CALM = 10, 3, ("snapshots",)
-    watches = ("pulse", "evaluation", "status", "line", "snapshots", "findings", "selected_step")
+    watches = ("applied", "pulse", "evaluation", "status", "line", "snapshots", "findings", "selected_step")
 
     _LAYOUT = "float32, 4 x n in C order: step, least, greatest, mean of each bucket"
     train = Bytes(help=f"training loss: {_LAYOUT}").tag(sync=True)
@@ -70,11 +74,16 @@ class Curves(View):
     able = Bool(True, help="whether the rail takes the run back").tag(sync=True)
     busy = Unicode(help="what is under way, in words").tag(sync=True)
     said = Unicode(help="why the run was not taken back, one sentence").tag(sync=True)
+    parts = List(help="named losses: [name, weight, or None where it is not in the sum]").tag(sync=True)
+    part_lines = Bytes(help="float32, 3 x n: number of the loss, step, mean").tag(sync=True)
+    part_valid = Bytes(help="float32, 3 x n: number of the loss, step, validation loss").tag(sync=True)
     clip = Float(None, allow_none=True, help="the norm gradients are clipped at").tag(sync=True)
     window = List(help="[first, last] step shown in detail; empty: all").tag(sync=True)
     steps = Int(help="steps taken").tag(sync=True)
 
-    def __init__(self, session: Session, *, rewind: bool = True) -> None:
+    def __init__(
+        self, session: Session, *, rewind: bool = True, restrictions: Restrictions | None = None
+    ) -> None:
         if not isinstance(session, Session):
             raise TypeError(f"Curves wants a Session, not {name_kind(session)}: dlwidgets.Curves(session).")
         if not isinstance(rewind, bool):
@@ -82,7 +91,7 @@ class Curves(View):
         self._follow(session)
         self._seen: list[int] = []
         self._marked: tuple[str, int, list[list[Any]]] = ("", 0, [])
-        self._able = rewind
+        self._able, self._restrictions = rewind, restrictions or Restrictions()
         self._journey = Journey("curves", self.refresh)
         super().__init__(session)
 
@@ -104,16 +113,19 @@ class Curves(View):
             "able": self._able, "busy": self._journey.busy, "said": self._journey.said,
             "clip": _norm_limit(session), "window": list(self._seen), "steps": session.steps,
             "past": self._past(branches, first, last), "names": [branch.name for branch in branches],
+            **self._parts(session, first, last),
             "reach": max([session.steps, *(branch.steps for branch in branches)]),
         }  # fmt: skip
 
     def wish(self, name: str, value: Any) -> None:
-        """Zoom to steps, [first, last] or [] for all, or go back."""
+        """Zoom to steps ([] for all), go back, or weigh a loss."""
         if name == "window":
             self._seen = _stretch(value)
             if not self._seen and self.session is not None:
                 self.session.selected_step = None
             return self.refresh()
+        if name == "weight":
+            return self._weigh(value)
         if name != "rewind":
             return super().wish(name, value)
         if not self._able:
@@ -161,11 +173,45 @@ class Curves(View):
             rows.append((np.full(len(found.step), number), found.step, found.mean))
         return _bytes(tuple(np.concatenate(row) for row in zip(*rows))) if rows else b""
 
+    def _weigh(self, asked: Any) -> None:
+        """Give a named loss another weight from the next step on."""
+        session = self.session
+        if session is None:
+            return
+        weights = dict(session.applied.get("loss_weights") or {})
+        if not isinstance(asked, (list, tuple)) or len(asked) != 2 or asked[0] not in weights:
+            raise ValueError(f"A named loss and its weight are wanted, not {asked!r}.")
+        self._restrictions.ask(session, {"loss_weights": {**weights, asked[0]: asked[1]}}, "curves")
+        self.refresh()
+
+    def _parts(self, session: Session, first: int, last: int | None) -> dict[str, Any]:
+        """Return the named losses, their weights and their curves."""
+        names, record = self._record.named_losses[:_PARTS], self._record
+        weights = session.applied.get("loss_weights") or {}
+        lines, valid = [], []
+        for number, name in enumerate(names):
+            if name not in self._of_parts:
+                column = f"loss_{name}"
+                self._of_parts[name] = Curve(record.columns[column]), EvaluationSeries(record, f"valid_{column}")
+            curve, evaluated = self._of_parts[name]
+            found, (steps, losses) = curve.buckets(first, last, _PALE), evaluated.within(*self._seen)
+            lines.append((np.full(len(found.step), number), found.step, found.mean))
+            valid.append((np.full(len(steps), number), steps, losses))
+        return {
+            "parts": [[name, weights.get(name)] for name in names],
+            **{
+                trait: _bytes(tuple(np.concatenate(row) for row in zip(*rows))) if rows else b""
+                for trait, rows in (("part_lines", lines), ("part_valid", valid))
+            },
+        }  # fmt: skip
+
     def _follow(self, session: Session) -> None:
         self._record = record = session.record
         columns = {"train": "loss", "rate": "lr", "norm": "grad_norm"}
         self._curves = {name: Curve(record.columns[column]) for name, column in columns.items()}
         self._evaluated = EvaluationSeries(record)
+        #: Name of a loss that is a part of the whole -> its curve, and that of its evaluations.
+        self._of_parts: dict[str, tuple[Curve, EvaluationSeries]] = {}
         #: History of a line that was left -> its curve, and the last step in common with this one.
         self._left: dict[History, tuple[Curve, int]] = {}
 
