@@ -65,7 +65,8 @@ test("a fold says what is in it while it is closed", () => {
   assert.equal(words.ratesLine([]), "one rate for all");
   assert.equal(words.ratesLine([{ name: "backbone", factor: 0.1 }]), "backbone × 0.10");
   assert.equal(words.timesLine([]), "nothing planned");
-  assert.equal(words.timesLine(rows), "next: layer4 after epoch 2");
+  assert.equal(words.timesLine(rows), "next: layer4 after 2 epochs");
+  assert.equal(words.timesLine([{ name: "fc", number: 1, unit: "epoch", done: true }, rows[1], rows[0]]), "next: layer4 after 2 epochs");
   assert.equal(words.timesLine(rows.map((row) => ({ ...row, done: true }))), "all done");
 });
 

@@ -53,12 +53,10 @@ def finetune_figure(
         figure.text(0.03, (below + words - _LINE * (number + 0.5)) / height, text, fontsize=8.5, color=ink, va="center")
     if curves and tried is not None:
         axes = figure.add_axes((0.08, 0.42 / height, 0.74, (_CURVES - 0.6) / height))
-        for (one, line), (colour, kind) in zip(curves, _STYLES):
-            losses = line.record.columns["loss"].values[tried.start : tried.start + one.steps]
-            axes.plot(range(1, len(losses) + 1), losses, color=colour, linestyle=kind, linewidth=1.3)
-            end = f" {one.name} {losses[-1]:.3g}"
-            axes.annotate(end, (len(losses), losses[-1]), fontsize=8.5, color=colour, va="center")
-        _quiet(axes)
+        _draw_curves(axes, [
+            (f"{one.name} {one.loss:.3g}", line.record.columns["loss"].values[tried.start : tried.start + one.steps])
+            for one, line in curves
+        ])  # fmt: skip
         axes.set_xlabel(f"steps from step {tried.start:,}: training loss", fontsize=8, color=GREY)
     return figure
 
@@ -75,7 +73,7 @@ def _lines(
         said.append((f"Rates: {', '.join(f'{name} × {one:g}' for name, one in scale.items())}", INK))
     if times:
         said.append((f"Unfrozen: {', '.join(f'{name} at {one}' for name, one in times.items())}", INK))
-    if proof is not None:
+    if proof is not None and trained < whole:
         mark = "✓" if proof.holds else "▲"
         text = f"{mark} Epoch {proof.epoch:,}, step {proof.step:,}: {proof.sentence()}. Digest {proof.digest}"
         said += [(line, GREEN if proof.holds else ORANGE) for line in textwrap.wrap(text, 120)]
@@ -103,7 +101,17 @@ def _draw_bar(axes: Axes, blocks: Sequence[Block]) -> None:
     axes.tick_params(length=0)
 
 
-def _quiet(axes: Axes) -> None:
+def _draw_curves(axes: Axes, curves: Sequence[tuple[str, Any]]) -> None:
+    """Draw losses, each with its name at its end."""
+    for (_, losses), (colour, kind) in zip(curves, _STYLES):
+        axes.plot(range(1, len(losses) + 1), losses, color=colour, linestyle=kind, linewidth=1.3)
+    axes.margins(x=0.01)
+    low, high = axes.get_ylim()
+    lowest = -1.0
+    for number in sorted(range(len(curves)), key=lambda number: curves[number][1][-1]):
+        name, losses = curves[number]
+        lowest = max((losses[-1] - low) / (high - low), lowest + 0.11)
+        axes.text(1.01, lowest, name, transform=axes.transAxes, fontsize=8.5, color=_STYLES[number][0], va="center")
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(LINE)
     axes.tick_params(colors=GREY, labelsize=8, length=0)

@@ -3,7 +3,7 @@ import { color, rate, sig, whole } from "../front.js";
 import { apart, logRange, logTicks, range, tick, topOf } from "./series.js";
 
 /** Left for the axis, right for the names at the curves' ends, and the heights of the charts [px]. */
-export const LEFT = 52, RIGHT = 112, HEIGHTS = [158, 38, 62];
+export const LEFT = 52, RIGHT = 128, HEIGHTS = [158, 38, 62];
 /** How many lines that were left may be drawn. */
 export const PAST = 4;
 /** The height of the chart of named losses, and how many may be drawn [px]. */

@@ -31,10 +31,12 @@ def letters_of(blocks: Iterable[Block]) -> str:
     return "".join(_LETTERS[one.trainable] for one in blocks)
 
 
-def mode_of(letters: str, blocks: Sequence[Block], scaled: bool) -> str:
+def mode_of(
+    letters: str, blocks: Sequence[Block], scale: Mapping[str, float] | None, gentle: Mapping[str, float]
+) -> str:
     """Return which of the three buttons is in force, or ""."""
     if set(letters) == {"y"}:
-        return "gentle" if scaled else "all"
+        return "all" if not scale else "gentle" if scale == gentle else ""
     head = "".join("y" if one.in_head else "n" for one in blocks)
     return "head" if letters == head and "y" in head else ""
 

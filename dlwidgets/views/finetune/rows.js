@@ -97,14 +97,14 @@ export function timesOf(want, signal) {
   const list = make("div", { class: "dlw-ft-rows" }), why = make("div", { class: "dlw-ft-why", role: "alert" }), made = new Map();
   const gradually = makeButton("Unfreeze gradually", () => want.call("gradually"), signal), unit = units("Epochs or steps"), when = make("input", { type: "text", inputmode: "numeric", value: 1, "aria-label": "After how many" });
   const which = chooser("A part of the model"), add = makeButton("Add", () => want.call("time", [which.paths(), timeOf(when.value, unit.value)]), signal);
-  const node = make("div", { class: "dlw-ft-body" }, list, make("div", { class: "dlw-ft-add" }, which.node, when, unit, add, gradually), why);
+  const node = make("div", { class: "dlw-ft-body" }, list, make("div", { class: "dlw-ft-add" }, which.node, "after", when, unit, add, gradually), why);
   const one = () => {
     let row = /** @type {TimeRow} */ ({ name: "", paths: [], number: 0, unit: "step", done: false });
     const mark = make("span", { class: "dlw-ft-due" }), name = make("span", { class: "dlw-ft-name" }), number = make("input", { type: "text", inputmode: "numeric" }), kind = units("");
     const away = makeButton("×", () => want.call("time", [row.paths, null]), signal);
     for (const control of [number, kind]) listen(control, "change", () => want.call("time", [row.paths, timeOf(number.value, kind.value)]), signal);
     return {
-      node: make("div", { class: "dlw-ft-row dlw-ft-time" }, mark, name, make("span", { class: "dlw-ft-at" }, number, kind), away),
+      node: make("div", { class: "dlw-ft-row dlw-ft-time" }, mark, name, make("span", { class: "dlw-ft-at" }, "after", number, kind), away),
       draw(/** @type {TimeRow} */ now, /** @type {string} */ off, /** @type {boolean} */ next) {
         const root = number.getRootNode(), held = root instanceof Document || root instanceof ShadowRoot ? root.activeElement : null;
         row = now;

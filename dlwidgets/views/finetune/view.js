@@ -12,12 +12,11 @@ const MODES = [
   ["head", "Head only", "Freeze all but the head"], ["all", "All", "Everything trains, at one rate"],
   ["gentle", "Backbone × 0.1", "Everything trains, the backbone at a tenth of the rate"],
 ];
-/** What folds away. @type {[string, string][]} */
-const FOLDED = [["rates", "Rates by group"], ["timetable", "Timetable"], ["starts", "Compare head only / all / from scratch"]];
-
-/** A fold with what it says while it is closed. @param {string} title @param {Node} body */
-function foldOf(title, body) {
-  const line = make("span", { class: "dlw-faint" }), node = make("details", { class: "dlw-ft-fold" }, make("summary", {}, make("span", { text: title }), " ", line), body);
+/** A fold with what it says while it is closed. @param {string} title @param {Node} body @param {() => void} turn @param {AbortSignal} signal */
+function foldOf(title, body, turn, signal) {
+  const line = make("span", { class: "dlw-faint" }), head = make("summary", {}, make("span", { text: title }), " ", line), node = make("details", { class: "dlw-ft-fold" }, head, body);
+  // Not told by the fold itself, which a picture might close before it says that it was opened.
+  listen(head, "click", (event) => { event.preventDefault(); turn(); }, signal);
   return { node, line };
 }
 
@@ -29,26 +28,24 @@ export default {
     const opened = /** @type {{get: () => string[], set: (names: string[]) => void}} */ (decision(part, want, "opened"));
     const what = make("span", { class: "dlw-ft-what", role: "status" }), modes = makeChoice("What trains", MODES, (mode) => want.call("mode", mode), signal);
     const note = make("div", { class: "dlw-note", role: "status" }), bar = barOf(want, signal), why = make("div", { class: "dlw-ft-why", role: "alert" }), because = make("div", { class: "dlw-ft-because" });
-    const proof = make("div", { class: "dlw-ft-proof", role: "status" }), drifts = make("div", { class: "dlw-ft-drifts" }), past = make("ol", { class: "dlw-ft-past" });
+    const proof = make("span", { class: "dlw-ft-proof", role: "status" }), drifts = make("div", { class: "dlw-ft-drifts" }), past = make("ol", { class: "dlw-ft-past" });
     const rates = ratesOf(want, signal), times = timesOf(want, signal), starts = startsOf(want, signal);
-    const bodies = /** @type {Record<string, Node>} */ ({ rates: rates.node, timetable: times.node, starts: starts.node });
-    const folds = new Map(FOLDED.map(([name, title]) => [name, foldOf(title, bodies[name])]));
-    const history = foldOf("Proofs", past);
-    folds.set("proofs", history);
-    for (const [name, { node }] of folds) {
-      listen(node, "toggle", () => {
-        const names = opened.get();
-        if (node.open !== names.includes(name)) opened.set(node.open ? [...names, name] : names.filter((one) => one !== name));
-      }, signal);
-    }
-    el.append(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Fine-tuning" }), what, modes.node), note, bar.node, why, because, proof, drifts,
-      history.node, ...FOLDED.map(([name]) => /** @type {ReturnType<typeof foldOf>} */ (folds.get(name)).node));
+    const bodies = /** @type {[string, string, Node][]} */ ([["proofs", "", past], ["rates", "Rates by group", rates.node], ["timetable", "Timetable", times.node], ["starts", "Compare head only / all / from scratch", starts.node]]);
+    /** @param {string} name */
+    const turn = (name) => opened.set(opened.get().includes(name) ? opened.get().filter((one) => one !== name) : [...opened.get(), name]);
+    const folds = new Map(bodies.map(([name, title, body]) => [name, foldOf(title, body, () => turn(name), signal)]));
+    const lineOf = (/** @type {string} */ name, /** @type {string} */ text) => { const fold = folds.get(name); if (fold) say(fold.line, text); };
+    el.append(make("div", { class: "dlw-head" }, make("span", { class: "dlw-title", text: "Fine-tuning" }), what, modes.node), note, bar.node, why, because, ...[...folds.values()].map(({ node }) => node));
+    const proved = /** @type {ReturnType<typeof foldOf>} */ (folds.get("proofs"));
+    proved.node.classList.add("dlw-ft-proved");
+    proved.line.before(proof);
+    proved.node.after(drifts);
     let listed = "";
 
     const draw = () => {
       const about = model.get("about") ?? {}, moment = model.get("moment") ?? {}, said = moment.said ?? {}, states = String(model.get("states") ?? "");
       const locked = (/** @type {string} */ name) => ((moment.locked ?? []).includes(name) ? "Locked by who made this panel" : "");
-      const off = moment.busy ? `${moment.busy} …` : "", blocks = model.get("blocks") ?? [], names = opened.get() ?? [];
+      const off = moment.busy ? `${moment.busy} …` : "", blocks = model.get("blocks") ?? [], names = opened.get();
       say(note, [model.get("problem"), want.refusal].filter(Boolean).join("\n"));
       say(what, about.parameters ? trainedWords(about) : "");
       modes.show(about.mode ?? "", !off && !locked("trainable"));
@@ -60,15 +57,15 @@ export default {
       say(proof, proofWords(last, states, Boolean(about.splits)));
       proof.dataset.holds = String(last.holds ?? "");
       say(drifts, last.drifts ? `◆ ${last.drifts}` : "");
-      history.node.hidden = proofs < 2;
-      say(history.line, `${proofs} on this line of the run`);
+      proved.node.toggleAttribute("data-alone", proofs < 2);
+      lineOf("proofs", proofs < 2 ? "" : `${proofs} so far`);
       const rows = JSON.stringify(before);
       if (rows !== listed) { listed = rows; past.replaceChildren(...before.map((/** @type {any} */ one) => make("li", { text: `${one.holds ? "✓" : "▲"} ${one.words}` }))); }
       for (const [name, { node }] of folds) node.open = names.includes(name);
       const rated = model.get("rates") ?? {}, timed = model.get("timetable") ?? {}, tried = model.get("starts") ?? {};
-      say(folds.get("rates")?.line ?? note, ratesLine(rated.rows ?? []));
-      say(folds.get("timetable")?.line ?? note, timesLine(timed.rows ?? []));
-      say(folds.get("starts")?.line ?? note, moment.comparing ? "under way" : tried.rows?.length ? "done" : "");
+      lineOf("rates", ratesLine(rated.rows ?? []));
+      lineOf("timetable", timesLine(timed.rows ?? []));
+      lineOf("starts", moment.comparing ? "under way" : tried.rows?.length ? "done" : "");
       rates.draw(rated, off || locked("lr_scale"), said.rates ?? "", (moment.waiting ?? []).includes("rates"));
       times.draw(timed, off || locked("unfreeze_at"), said.timetable ?? "");
       starts.draw(tried, moment, off || locked("rewind") || locked("trainable"), said.starts ?? "");

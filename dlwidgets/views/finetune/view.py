@@ -90,6 +90,8 @@ class FineTunePanel(View):
         self._open: list[str] = []
         #: The parameters of the model when its blocks were found, these, and the split.
         self._found: tuple[tuple[int, ...], list[Block], Split] | None = None
+        #: What trained where the run is, or was left.
+        self._seen: dict[str, Any] = {}
         #: The trials of starts that were packed last, and what they became.
         self._tried: tuple[Any, dict[str, Any]] = (None, {})
         super().__init__(session)
@@ -101,10 +103,13 @@ class FineTunePanel(View):
         if session is None:
             return {}
         blocks, split = self._blocks(session)
-        states = letters_of(blocks)
         proof = session.proof
+        # While starts are tried, the model is as one of them; all else is told as where the run was left.
+        if session.status != "trying" or not self._seen:
+            states = letters_of(blocks)
+            self._seen = {"states": states, "about": self._about(session, blocks, states, split)}
         return {
-            "blocks": pack_blocks(blocks), "states": states, "about": self._about(session, blocks, states, split),
+            "blocks": pack_blocks(blocks), **self._seen,
             "rates": self._rates(session, blocks, split), "timetable": self._timetable(session, blocks, split),
             "proof": {
                 "last": {} if proof is None else pack_proof(proof),
@@ -127,7 +132,7 @@ class FineTunePanel(View):
             "name": type(session.model).__name__, "rates": self._block_rates(session, blocks),
             "parameters": sum(one.parameters for one in blocks),
             "trained": sum(trained_numbers(one.tensors) for one in blocks), "because": split.because,
-            "mode": mode_of(states, blocks, bool(session.lr_scale)), "splits": bool(split),
+            "mode": mode_of(states, blocks, session.lr_scale, _gentle(split)), "splits": bool(split),
         }  # fmt: skip
 
     def _block_rates(self, session: Session, blocks: list[Block]) -> list[float | None]:
@@ -246,12 +251,12 @@ class FineTunePanel(View):
         self._steer(session, {"trainable": {"*": True, **{path: False for one in blocks for path in one.paths}}})
 
     def _set_mode(self, session: Session, value: Any) -> None:
-        split = session.split
+        split = self._blocks(session)[1]
         if value != "all" and not split:
             raise ValueError(split.because)
         if value == "head":
             return self._steer(session, {"unfreeze_at": None, "trainable": list(split.head)})
-        scale = dict.fromkeys(split.backbone, GENTLE) if value == "gentle" else None
+        scale = _gentle(split) if value == "gentle" else None
         self._steer(session, {"unfreeze_at": None, "trainable": {"*": True}, "lr_scale": scale})
 
     def _set_factor(self, session: Session, value: Any) -> None:
@@ -278,9 +283,6 @@ class FineTunePanel(View):
         if (tried := session.start_trials) is not None:
             self._journey.begin(session, f"Going to the end of {value!r}", lambda _: tried.take(value))
 
-    def _prove(self, session: Session, _value: Any) -> None:
-        self._journey.begin(session, "Comparing what is frozen", lambda run: run.proofs(now=True))
-
     def _on_journey(self) -> None:
         if self._journey.said:
             self._said["starts"] = self._journey.said
@@ -301,8 +303,13 @@ _WISHES: dict[str, tuple[str, Callable[[FineTunePanel, Session, Any], None]]] = 
     "mode": ("bar", FineTunePanel._set_mode), "factor": ("rates", FineTunePanel._set_factor),
     "time": ("timetable", FineTunePanel._set_time), "gradually": ("timetable", FineTunePanel._unfreeze_gradually),
     "compare": ("starts", FineTunePanel._compare), "end": ("starts", FineTunePanel._end),
-    "take": ("starts", FineTunePanel._take), "prove": ("starts", FineTunePanel._prove),
+    "take": ("starts", FineTunePanel._take),
 }  # fmt: skip
+
+
+def _gentle(split: Split) -> dict[str, float]:
+    """Return the factors with which a backbone is changed but little."""
+    return dict.fromkeys(split.backbone, GENTLE)
 
 
 def _flags(session: Session, patterns: Iterable[str]) -> list[bool]:

@@ -109,13 +109,12 @@ export function ratesLine(rows) { return rows.length ? rows.map(({ name, factor 
 
 /** Of a timetable: what is due next. @param {{name: string, number: number, unit: string, done: boolean}[]} rows */
 export function timesLine(rows) {
-  const open = rows.filter((row) => !row.done), next = open[nextDue(rows.map((row) => (row.done ? null : row)))] ?? open[0];
-  if (!rows.length) return "nothing planned";
-  return next ? `next: ${next.name} ${atWords(next)}` : "all done";
+  const next = rows[nextDue(rows.map((row) => (row.done ? null : row)))];
+  return next ? `next: ${next.name} ${afterWords(next)}` : rows.length ? "all done" : "nothing planned";
 }
 
 /** When, in words. @param {{number: number, unit: string}} row */
-export function atWords({ number, unit }) { return unit === "epoch" ? `after epoch ${whole(number)}` : `at step ${whole(number)}`; }
+export function afterWords({ number, unit }) { return `after ${whole(number)} ${unit}${number === 1 ? "" : "s"}`; }
 
 /** Which of the rows that are not done comes first, of one unit; -1 for none. @param {({number: number, unit: string} | null)[]} rows */
 export function nextDue(rows) {

@@ -104,6 +104,7 @@ def test_rates_of_parts_are_set_and_taken_away(wire, session, open_page):
     rows = page.state["rates"]["rows"]
     assert [(row["name"], row["factor"]) for row in rows] == [("backbone", 0.1), ("head", 2)]
     assert [row["rate"] for row in rows] == pytest.approx([1e-4, 2e-3])
+    assert page.state["about"]["mode"] == ""
     page.say(wish="factor", value=[backbone, 0.5])
     assert [*session.lr_scale] == [*backbone, "head"]
     page.say(wish="factor", value=[backbone, None])
