@@ -15,10 +15,9 @@ from torch import nn
 from ..base.ledger import Entry
 from ..base.numbers import read_count, read_integer, read_number
 from ..base.words import did_you_mean, pluralize
+from ..scoring.metrics import less_is_better
 from .control import Control, Panel, PanelRow, Unwritable, Writer, parse_number
 
-#: Of these less is better; of any other metric, more.
-LESS_IS_BETTER = ("valid_loss", "mean_absolute_error", "perplexity")
 #: What an evaluation finds of each task, beside the loss.
 METRICS = {
     "multiclass": ("accuracy", "macro_f1"), "multilabel": ("macro_f1",), "binary": ("macro_f1",),
@@ -110,7 +109,7 @@ class Patience:
         self.due_steps[step] = self._samples
         better = value is not None and not math.isnan(value)
         if better and self.best is not None:
-            less = rule.metric in LESS_IS_BETTER
+            less = less_is_better(rule.metric)
             better = value < self.best - rule.min_delta if less else value > self.best + rule.min_delta
         if better:
             self.best, self.best_step, self.waited = value, step, 0
@@ -296,6 +295,7 @@ class EarlyStopping(Control):
         task = self.loop.objective.task
         known = ("valid_loss", *METRICS.get(task.name, ()))
         known += ("perplexity",) if task.own is not None and task.own.next_token else ()
+        known += tuple(f"valid_loss_{name}" for name in self.loop.objective.names)
         if rule is not None and rule.metric not in known:
             have = f"evaluations have {', '.join(known)}.{did_you_mean(rule.metric, known)}"
             raise ValueError(f"early_stopping has the metric {rule.metric!r}; {have}")

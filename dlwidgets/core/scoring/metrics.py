@@ -329,3 +329,8 @@ def mean(
 
 def _count(which: NDArray[np.bool_]) -> NDArray[np.int64]:
     return which.sum(axis=0, dtype=np.int32).astype(np.int64)
+
+
+def less_is_better(name: str) -> bool:
+    """Say whether less is better of a figure of an evaluation."""
+    return any(word in name for word in ("loss", "error", "perplexity"))

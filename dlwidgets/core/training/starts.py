@@ -10,10 +10,10 @@ import numpy as np
 
 from ..base.numbers import format_number, read_count, read_integer
 from ..base.words import did_you_mean, pluralize, quote_names
-from ..controls.early_stopping import LESS_IS_BETTER
 from ..controls.patterns import FreezableParts, read_trainable
 from ..controls.reinitialise import find_drawable
 from ..layers.walk import numel_of
+from ..scoring.metrics import less_is_better
 from .snapshots.timeline import Branch, Timeline
 from .trials import Trial, take_trials
 
@@ -97,7 +97,7 @@ class StartTrials:
         """The best of those that went to their end; None for none."""
         most = max((one.steps for one in self.tried), default=0)
         fit = [one for one in self.tried if not one.note and one.steps == most and np.isfinite(self.value_of(one))]
-        less = self.measure == "loss" or self.measure in LESS_IS_BETTER
+        less = less_is_better(self.measure)
         return min(fit, key=lambda one: (self.value_of(one) * (1 if less else -1), one.valid_loss), default=None)
 
     @property

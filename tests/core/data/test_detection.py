@@ -150,6 +150,16 @@ def test_it_stops_by_the_mean_average_precision():
     assert made.epoch == 3 and "map50" in made.history()
 
 
+def test_it_stops_by_a_named_loss_and_a_plateau_waits_for_precision():
+    rule = {"metric": "valid_loss_box", "patience": 3}
+    schedule = ("plateau", {"metric": "map50", "patience": 0})
+    made = session(valid=pictures(seed=1), early_stopping=rule, schedule=schedule)
+    with pytest.raises(ValueError, match="evaluations have valid_loss, map50, valid_loss_box, valid_loss_objectness"):
+        made.early_stopping = {"metric": "valid_box"}
+    made.fit(3)
+    assert made.history()["lr"].iloc[-1] == pytest.approx(0.01)  # nothing was found in two evaluations
+
+
 def test_going_back_and_replaying_give_the_same_weights():
     made = session()
     made.step(2)

@@ -14,6 +14,7 @@ from dlwidgets.core.scoring.metrics import (
     compute_rate,
     compute_rates,
     count_samples,
+    less_is_better,
     parse_formula,
 )
 from dlwidgets.core.scoring.scores import Scores
@@ -368,3 +369,12 @@ def test_the_best_threshold_of_a_metric_that_is_better_low_is_where_it_is_lowest
 def test_a_formula_is_arithmetic_of_counts_and_nothing_else(formula):
     with pytest.raises(ValueError, match="A formula is made of counts"):
         parse_formula(formula)
+
+
+@pytest.mark.parametrize(
+    ("name", "less"),
+    [("valid_loss", True), ("valid_loss_box", True), ("mean_absolute_error", True), ("perplexity", True), ("map50", False),
+     ("macro_f1", False)],
+)  # fmt: skip
+def test_of_some_figures_less_is_better(name, less):
+    assert less_is_better(name) is less

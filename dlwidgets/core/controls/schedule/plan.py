@@ -18,6 +18,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.optim.swa_utils import SWALR
 
 from ...base.words import did_you_mean, pluralize, quote_error, refuse_texts
+from ...scoring.metrics import less_is_better
 
 #: A wish in one form: (what, options), or None for a rate that stays. What is a name, a class, a factory
 #: `optimizer -> scheduler` or a scheduler.
@@ -389,7 +390,7 @@ def resolve_schedule(
             raise ValueError(f"there is no validation data to measure {metric} on: pass metric='loss'")
         unit = "evaluation"
         if plan.scheduler is not None and "mode" not in plan.options:
-            better = "min" if "loss" in metric or "error" in metric else "max"
+            better = "min" if less_is_better(metric) else "max"
             plan = dataclasses.replace(plan, options={"mode": better, **plan.options})
     elif metric is not None:
         raise ValueError("it takes no metric")
