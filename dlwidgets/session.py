@@ -83,7 +83,9 @@ class _Wish(AnyTrait):
     allow_none = False
 
     def validate(self, obj: Any, value: Any) -> Any:
-        return obj._read(self.name, value) if vars(obj).get("_run") is not None else value
+        # What the run tells was read when it was asked for: the model may have been another then.
+        told = vars(obj).get("_run") is None or obj._mirroring_here.on
+        return value if told else obj._read(self.name, value)
 
 
 class _OptimizerWish(_Wish):

@@ -360,7 +360,9 @@ class Run:
 
     def take_over(self, began: int, goal: int | None, done: bool, wishes: Mapping[str, Any]) -> None:
         """Take over another kernel's run, with its `open_wishes`."""
-        self.tell(wishes=wishes.get("settings", {}))
+        settings = wishes.get("settings", {})
+        known = self.steering.controls.keys()
+        self.tell(wishes={k: self.steering.read(k, v) if k in known else v for k, v in settings.items()})
         self.pending = [Entry(**one) for one in wishes.get("pending", ())]
         for name, (by, value) in wishes.get("asked", {}).items():
             try:

@@ -207,3 +207,14 @@ def test_factors_that_cannot_be_are_refused(wish, sentence):
     with pytest.raises(ValueError) as caught:
         session(lr_scale=wish)
     assert str(caught.value).startswith(sentence)
+
+
+def test_going_back_to_weights_that_were_split_keeps_a_factor_on_the_whole_one():
+    made = session(lr_scale={"5.weight": 0.2}).step(1)
+    made.normalise = "weight_norm"
+    made.step(2)
+    made.normalise = None
+    made.step(1)
+    assert len(rates(made)) == 2
+    made.rewind(2)
+    assert len(rates(made)) == 1 and made.lr_scale == {"5.weight": 0.2}

@@ -535,6 +535,8 @@ WISHES = {
     "normalise": [None, {"0": "unit"}, {"*": ("max_norm", 1.0)}], "ema": [None, 0.9],
     "reinitialise": ["4", ("0", "kaiming"), ["0", "1"]], "loss_function": [None, "multi_margin", "cross_entropy"],
     "input_scaling": [None, "standardize", (0.5, 2.0)],
+    "lr_scale": [None, {"0": 0.3}, {"1": 0, "4.bias": 2}, ("layer_decay", 0.6)],
+    "unfreeze_at": [None, {"0": 7}, {"0.bias": 9, "1": "2 epochs"}, ("gradual", 2)],
 }  # fmt: skip
 
 

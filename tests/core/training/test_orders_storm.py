@@ -57,7 +57,7 @@ INVALID = {
     "weight_decay": [-1], "momentum": [1.5], "betas": [0.9], "accumulate": [0], "normalise": ["foo"],
     "dropout": [2], "label_smoothing": [1.5], "ema": [2], "trainable": [{"nowhere": False}, 99],
     "loss_function": ["foo", 3], "input_scaling": ["foo", (0, 0)], "reinitialise": ["foo", "2", 3],
-    "lr_scale": [-1, {"0": "x"}, {"nowhere": 1}], "unfreeze_at": [3, {"0": "soon"}, {"nowhere": 1}],
+    "lr_scale": [-1, {"0": "x"}, {"nowhere": 1}], "unfreeze_at": [2.5, {"0": "soon"}, {"nowhere": 1}],
     "schedule": ["foo", ("cosine", {"T_max": "x"})], "optimizer": ["foo", 3], "threads": [0],
     "evaluate_every": ["1", 0], "evaluate_samples": [0], "epochs": [0, "x"],
     "thresholds": [[0.1], "x"], "paused": ["x"],

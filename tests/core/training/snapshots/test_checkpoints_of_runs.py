@@ -143,12 +143,18 @@ SET = {
     "early_stopping": {"metric": "accuracy", "patience": 7, "restore": True}, "threads": 2,
     "thresholds": [0.1, 0.2, 0.3], "reinitialise": "0", "on_divergence": "rewind",
     "loss_function": "MultiMarginLoss", "head": 5, "input_scaling": "standardize",
-    "lr_scale": {"0": 0.3}, "unfreeze_at": {"0": 4},
+    "lr_scale": {"0": 0.3}, "unfreeze_at": {"0": 4}, "loss_weights": {"size": 0.5}, "iou_threshold": 0.6,
 }  # fmt: skip
 
 
+def two_losses(model, batch):
+    output = model(batch[0])
+    return {"class": nn.functional.cross_entropy(output, batch[1]), "size": output.pow(2).mean()}
+
+
 def made_with(name):
-    return {"optimizer": "sgd"} if name == "momentum" else {}
+    options = {"momentum": {"optimizer": "sgd"}, "loss_weights": {"training_step": two_losses}}
+    return options.get(name, {})
 
 
 @pytest.mark.parametrize("steps", [1, 0], ids=["in force", "wished for"])
