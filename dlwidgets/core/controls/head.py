@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -163,8 +163,8 @@ class Head(Control):
     by_hand = False
 
     def __init__(self, steering: Any = None) -> None:
-        #: Path -> the modules that have stood there, the first first.
-        self._stood: dict[str, list[nn.Module]] = {}
+        #: The places of the model where another module or parameter was put.
+        self._places: dict[tuple[int, str, str], _Place] = {}
         #: Wish -> (path, attribute, value) of what the model noted of its classes.
         self.noted: dict[NewHead, list[tuple[str, str, Any]]] = {}
         super().__init__(steering)
@@ -209,15 +209,15 @@ class Head(Control):
         loop, value = self.loop, _as_head(value)
         before = dict(loop.model.named_parameters())
         frozen = [not loop.freezing.trains_by_default(one) for one in before.values()]
-        modules = dict(loop.model.named_modules())
-        numbers = {path: read_attributes(module) for path, module in modules.items()}
+        held = _held_by(loop.model)
+        numbers = {path: read_attributes(module) for path, (module, *_) in held.items()}
         with _restored_on_error(loop.model):
             self._make(value)
             task = self._try_task(value)
             joins = self._joins(before)
-        stray = self._note_exchanged(modules)
+        exchanged = self._note_exchanged(held)
         self.noted[value] = [
-            (path, name, number) for path, module in loop.model.named_modules() if module is modules.get(path)
+            (path, name, number) for path, (module, *_) in held.items()
             for name, number in read_attributes(module).items() if numbers[path].get(name) != number
         ]  # fmt: skip
         gone = [name for name, one in before.items() if not self._is_there(one)]
@@ -231,7 +231,7 @@ class Head(Control):
         if loop.patience.rule is not None:
             loop.patience.forget(loop.patience.rule.metric)
         self._tell_thresholds(value.classes)
-        exchanged = [path for path, _ in value.layers] or stray
+        exchanged = [path for path, _ in value.layers] or exchanged
         size = sum(one.numel() for name, one in loop.model.named_parameters() if name not in before or name in gone)
         what = f"{quote_names(exchanged, 3)} for {pluralize(value.classes, 'class')}"
         return f"{what}: {pluralize(size, 'new parameter')}"
@@ -248,7 +248,10 @@ class Head(Control):
     def _try_task(self, wish: NewHead) -> Task:
         """Return the task with new classes that the data fit."""
         objective, old = self.loop.objective, self.loop.objective.task
-        names = old.classes if wish.names is None and wish.classes == old.outputs else wish.names
+        alike = wish.names is None and wish.classes in (old.outputs, len(old.classes or ()))
+        names = old.classes if alike else wish.names
+        if old.name == "detection":
+            _check_boxes((self.steering.valid_targets, self.steering.train_targets), wish.classes)
         if objective.given or old.name not in TASKS:
             return replace(old, classes=names, outputs=None if old.outputs is None else wish.classes)
         inputs, targets = objective.tried
@@ -279,15 +282,19 @@ class Head(Control):
             joins.append(prepare_join(loop.optimizer, group, name, tensor))
         return joins
 
-    def _note_exchanged(self, modules: Mapping[str, nn.Module]) -> list[str]:
-        """Note the modules that were put in; return their paths."""
-        paths: list[str] = []
-        for path, module in self.loop.model.named_modules():
-            if path and module is not modules.get(path) and not any(path.startswith(f"{one}.") for one in paths):
-                paths.append(path)
-                stood = self._stood.setdefault(path, [modules[path]] if path in modules else [])
-                stood.append(module)
-        return paths
+    def _note_exchanged(self, held: Mapping[str, tuple[nn.Module, dict, dict]]) -> list[str]:
+        """Note what was put in since; return the names of that."""
+        found = []
+        for path, (module, *were) in held.items():
+            for kind, before in zip(_KINDS, were):
+                now = getattr(module, kind)
+                for key in dict.fromkeys((*before, *now)):
+                    if now.get(key) is not before.get(key):
+                        place = _Place(module, kind, key, path, [before.get(key)])
+                        place = self._places.setdefault((id(module), kind, key), place)
+                        place.stood.append(now.get(key))
+                        found.append(place.name)
+        return found
 
     def _is_there(self, parameter: nn.Parameter) -> bool:
         return any(one is parameter for one in self.loop.model.parameters())
@@ -310,9 +317,8 @@ class Head(Control):
 
     def state(self) -> Any:
         task = self.loop.objective.task
-        standing = {path: self.loop.model.get_submodule(path) for path in self._stood}
         return {
-            "head": None if self.last is None else tuple(self.last), "standing": Reference(standing),
+            "head": None if self.last is None else tuple(self.last), "standing": Reference(self._standing()),
             "outputs": task.outputs, "classes": task.classes, "by_hand": self.by_hand,
             "labels": dict(_labels_of(self.loop.model)),
             "noted": [[tuple(wish), list(those)] for wish, those in self.noted.items()],
@@ -323,13 +329,13 @@ class Head(Control):
         standing = dereference(state["standing"])
         wish = None if state["head"] is None else _as_head(state["head"])
         if standing is None and wish != self.last and wish is not None:
+            held = _held_by(self.loop.model)
             with _restored_on_error(self.loop.model):
-                modules = dict(self.loop.model.named_modules())
                 self._make(wish)
-            self._note_exchanged(modules)
-        elif standing is not None and any(self._stood):
-            wanted = {path: standing.get(path, stood[0]) for path, stood in self._stood.items()}
-            _put_modules(self.loop.model, wanted)
+            self._note_exchanged(held)
+        elif standing is not None:
+            for key, place in self._places.items():
+                place.put(standing.get(key, place.stood[0]))
         self.last, self.by_hand = wish, state["by_hand"]
         _write_labels(self.loop.model, state["labels"])
         self.noted |= {_as_head(wish): list(map(tuple, those)) for wish, those in state["noted"]}
@@ -339,26 +345,26 @@ class Head(Control):
             self._go_on(replace(task, outputs=state["outputs"], classes=names))
         return None
 
+    def _standing(self) -> dict[tuple[int, str, str], Any]:
+        return {key: place.now for key, place in self._places.items()}
+
     @contextmanager
     def as_at(self, began: Structure) -> Iterator[None]:
         """Have the layers and numbers inside with which a run began."""
-        model, now = self.loop.model, {path: self.loop.model.get_submodule(path) for path in self._stood}
+        model, now = self.loop.model, self._standing()
         shapes = {name: shape for name, shape, *_ in began.tensors}
-
-        def fits(path: str, module: nn.Module) -> bool:
-            return all(shapes.get(f"{path}.{name}") == one.shape for name, one in module.named_parameters())
-
-        then = {path: next((one for one in stood if fits(path, one)), now[path]) for path, stood in self._stood.items()}
         numbers = {path: read_attributes(module) for path, module in model.named_modules()}
         try:
-            _put_modules(model, then)
-            modules = dict(model.named_modules()) if self._stood else {}
+            for place in self._places.values():
+                place.put(next((one for one in place.stood if place.fits(one, shapes)), place.now))
+            modules = dict(model.named_modules()) if self._places else {}
             for path, _, attributes in began.modules:
                 if path in modules:
                     write_attributes(modules[path], dict(attributes))
             yield
         finally:
-            _put_modules(model, now)
+            for key, place in self._places.items():
+                place.put(now[key])
             for path, module in model.named_modules():
                 write_attributes(module, numbers.get(path, {}))
 
@@ -366,7 +372,8 @@ class Head(Control):
         """Return path and module of each layer that a wish makes."""
         found = []
         for path, outputs in wish.layers:
-            stood = [*self._stood.get(path, ()), *self._stood.get(f"_orig_mod.{path}", ())]
+            names = (path, f"_orig_mod.{path}")
+            stood = [one for place in self._places.values() if place.name in names for one in place.stood]
             module = next((one for one in stood if _outputs_of(one) == outputs), None)
             if module is None:
                 raise Unwritable(f"the layer {path!r} of the head is not there any more")
@@ -374,20 +381,59 @@ class Head(Control):
         return found
 
 
+#: Where a module holds what can be exchanged.
+_KINDS = ("_modules", "_parameters")
+
+
+class _Place(NamedTuple):
+    """A place in a module, and what stood there, in order."""
+
+    owner: nn.Module
+    kind: str
+    key: str
+    path: str
+    stood: list[Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.path}.{self.key}" if self.path else self.key
+
+    @property
+    def now(self) -> Any:
+        return getattr(self.owner, self.kind).get(self.key)
+
+    def put(self, value: Any) -> None:
+        held = getattr(self.owner, self.kind)
+        if value is None and self.stood[0] is None:
+            held.pop(self.key, None)
+        else:
+            held[self.key] = value
+
+    def fits(self, value: Any, shapes: Mapping[str, Any]) -> bool:
+        """Say whether the tensors of what stood here have these shapes."""
+        if isinstance(value, nn.Module):
+            return all(shapes.get(f"{self.name}.{name}") == one.shape for name, one in value.named_parameters())
+        return shapes.get(self.name) == getattr(value, "shape", None)
+
+
+def _held_by(model: nn.Module) -> dict[str, tuple[nn.Module, dict, dict]]:
+    """Return path -> module, what it holds of modules, and of parameters."""
+    return {path: (one, dict(one._modules), dict(one._parameters)) for path, one in model.named_modules()}
+
+
+def _check_boxes(parts: Iterable[Any], count: int) -> None:
+    """Raise ValueError where a box has a label that is no class."""
+    targets = [target for part in parts if isinstance(part, (list, tuple)) for target in part]
+    labels = [int(one) for target in targets for one in torch.as_tensor(target["labels"]).flatten()]
+    if labels and max(labels) >= count:
+        raise ValueError(
+            f"The targets hold the label {max(labels)}, and of {pluralize(count, 'class')} labels go from 0 to "
+            f"{count - 1}: session.new_head({max(labels) + 1}) has room for it"
+        )
+
+
 def _outputs_of(module: nn.Module) -> int | None:
     return getattr(module, "out_features", getattr(module, "out_channels", None))
-
-
-def _put_modules(model: nn.Module, wanted: Mapping[str, nn.Module]) -> None:
-    """Put modules at paths, wherever those that stand there stand."""
-    whole, exchanged = uncompiled(model), {}
-    for path, module in wanted.items():
-        if (now := model.get_submodule(path)) is not module:
-            exchanged[id(now)] = module
-    for module in whole.modules():
-        for name, child in module._modules.items():
-            if id(child) in exchanged:
-                module._modules[name] = exchanged[id(child)]
 
 
 def _labels_of(model: nn.Module) -> Mapping[int, str]:
@@ -407,15 +453,19 @@ def _restored_on_error(model: nn.Module) -> Iterator[None]:
 
     Raises ValueError: why, in a clause.
     """
-    kept = [(one, dict(one._modules), dict(one._parameters), read_attributes(one)) for one in model.modules()]
+    kept, numbers = _held_by(model), [(one, read_attributes(one)) for one in model.modules()]
     labels = _labels_of(model)
     try:
         yield
     except Exception as error:  # noqa: BLE001 - a model's own method may raise anything
-        for module, modules, parameters, numbers in kept:
-            module._modules.update(modules)
-            module._parameters.update(parameters)
-            write_attributes(module, numbers)
+        for module, *held in kept.values():
+            for kind, before in zip(_KINDS, held):
+                now = getattr(module, kind)
+                if [*map(id, now.values())] != [*map(id, before.values())]:
+                    now.clear()
+                    now.update(before)
+        for module, own in numbers:
+            write_attributes(module, own)
         _write_labels(model, labels)
         said = quote_error(error).replace("dlw.with_head(model, ", "session.new_head(")
         raise ValueError(said.rstrip(".")) from None

@@ -72,12 +72,13 @@ class Steering:
     adopted : wishes that came along with another one, for a session to show.
     evaluates : whether anything is evaluated.
     asked_threads : how many threads were asked for when the session was made; None: its own choice.
-    seed, wish, valid_targets : of the run: its seed, what is wished for by name, targets of the validation data.
+    seed, wish : of the run: its seed, and what is wished for by name.
+    train_targets, valid_targets : those of the data, where they are in memory.
     """
 
     def __init__(self, loop: Any, threads: int | None = None, kinds: Iterable[type[Control]] = ()) -> None:
         self.loop, self.asked_threads, self.evaluates = loop, threads, False
-        self.seed, self.wish, self.valid_targets = 0, (lambda name: None), None
+        self.seed, self.wish, self.train_targets, self.valid_targets = 0, (lambda name: None), None, None
         self.ledger = Ledger()
         self.rejected: dict[str, str] = {}
         self.adopted, self._applied = dict[str, Any](), dict[str, Any]()

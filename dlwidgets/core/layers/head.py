@@ -173,7 +173,7 @@ def own_method(model: nn.Module) -> str:
 def ask_model(model: nn.Module, count: int) -> nn.Module:
     """Have a model change its head itself."""
     method = own_method(model)
-    known = {id(one) for one in model.modules()}
+    known = {id(one) for one in (*model.modules(), *model.parameters(), *model.buffers())}
     like = next((one for one in model.parameters() if one.is_floating_point()), torch.empty(0))
     try:
         made = getattr(model, method)(count)
@@ -182,7 +182,10 @@ def ask_model(model: nn.Module, count: int) -> nn.Module:
     made = made if isinstance(made, nn.Module) else model
     for path, module in made.named_modules() if made is model else ():
         if id(module) not in known:
-            module.to(like.device, like.dtype).training = made.get_submodule(path.rpartition(".")[0]).training
+            module.training = made.get_submodule(path.rpartition(".")[0]).training
+        for one in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            if id(one) not in known and not is_lazy(one):
+                one.data = one.data.to(like.device, like.dtype if one.is_floating_point() else None)
     return made
 
 

@@ -404,7 +404,7 @@ class _Matching:
         shapes = [n for n, s in self._names.items() if _fits(self._tensors[s], _tensor_at(self._places[n])) == "shape"]
         heads = propose_split(model).head if shapes else ()
         if heads and all(any(name.startswith(f"{head}.") for head in heads) for name in shapes):
-            yield f"The head {quote_names(heads, 3)} is for another number of classes: it is as it was, to be trained."
+            yield f"The head {quote_names(heads, 3)} is for other classes: what differs is as it was, to be trained."
 
 
 def _shape(tensor: torch.Tensor) -> tuple[int, ...] | None:

@@ -155,7 +155,9 @@ class Run:
         loop.rate.begins_run = lambda: self.orders.goal is None
         self.steering.evaluates = loop.rate.valid = data.valid is not None
         self.steering.seed, self.steering.wish = seed, wish
-        self.steering.valid_targets = getattr(getattr(data.valid, "source", None), "targets", None)
+        self.steering.train_targets, self.steering.valid_targets = (
+            getattr(getattr(one, "source", None), "targets", None) for one in (data.train, data.valid)
+        )
         #: How all stood when the evaluation under way began, if that is one that the run made due.
         self._standing: TrainingContext | None = None
         self.failure: BaseException | None = None

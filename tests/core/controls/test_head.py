@@ -227,6 +227,63 @@ def test_a_model_that_knows_how_changes_its_head_itself():
     assert made.model.classes == 6 and torch.equal(made.model.top[0].weight, after)
 
 
+class Inside(nn.Module):
+    """A layer with a gain of each class, which it exchanges itself, in its place."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.linear, self.gain = nn.Linear(8, classes), nn.Parameter(torch.ones(classes))
+
+    def forward(self, x):
+        return self.linear(x) * self.gain
+
+
+class Within(Own):
+    def __init__(self):
+        super().__init__()
+        self.top = Inside(4)
+
+    def with_classes(self, count):
+        new = Inside(count)
+        self.classes, self.top.linear, self.top.gain = count, new.linear, new.gain
+
+
+def test_parameters_that_a_method_exchanges_in_their_place_come_back():
+    made = session(Within()).step(3)
+    kept = made.model.top.gain.clone()
+    made.new_head(6)
+    assert made.ledger().note[0] == "'top.linear', 'top.gain' for 6 classes: 60 new parameters"
+    after = made.step(3).model.top.gain.clone()
+    made.undo()
+    assert torch.equal(made.model.top.gain, kept)
+    made.switch("main")
+    assert torch.equal(made.model.top.gain, after) and len(made.optimizer.param_groups[0]["params"]) == 5
+
+
+class Detector(nn.Module):
+    """Says of an image what one box in it is."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Sequential(nn.Flatten(), nn.Linear(16, 8)), nn.Linear(8, 4)
+
+    def forward(self, images, targets=None):
+        said = self.head(self.body(images))
+        if self.training:
+            return {"class": nn.functional.cross_entropy(said, torch.cat([one["labels"] for one in targets]))}
+        box = torch.tensor([[0.0, 0, 2, 2]])
+        return [{"boxes": box, "labels": one.argmax()[None], "scores": one.softmax(0).max()[None]} for one in said]
+
+
+def test_a_detector_is_given_other_classes_where_the_boxes_allow_it():
+    boxes = [{"boxes": torch.tensor([[0.0, 0, 2, 2]]), "labels": label[None]} for label in Y]
+    made = Session(Detector(), (X, boxes), (X[:8], boxes[:8]), batch_size=SIZE).step(2)
+    made.new_head(3)
+    assert made.rejected["head"].startswith("The targets hold the label 3, and of 3 classes labels go from 0 to 2")
+    made.new_head(["a", "b", "c", "d", "e"])
+    assert made.rejected == {} and made.classes == tuple("abcde") and made.step().evaluate().detections is not None
+
+
 def test_a_method_that_fails_leaves_all_as_it_was():
     made = session(Own(broken=True)).step(3)
     made.new_head(6)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import dlwidgets as dlw
 from tests.core.export.script_runs import COUNT, Runs, X, check_weights, net, session
 
 RUNS = Runs()
@@ -100,6 +101,56 @@ class Own(nn.Module):
 
     def forward(self, x):
         return self.fc(self.body(x).relu())
+
+
+class Gained(Own):
+    """A model that exchanges a parameter and a layer of its own, in their places."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(4))
+
+    def with_classes(self, count):
+        self.fc, self.gain = nn.Linear(8, count), nn.Parameter(torch.rand(count))
+
+    def forward(self, x):
+        return super().forward(x) * self.gain
+
+
+@RUNS.add
+def a_model_that_exchanges_a_parameter():
+    torch.manual_seed(7)
+    made = session(model=Gained(), optimizer="adam").step(3)
+    made.new_head(5)
+    return made.step(3)
+
+
+class Fixed(nn.Module):
+    """A model that can be made for ten classes alone."""
+
+    def __init__(self):
+        super().__init__()
+        self.num_classes = 10
+        self.body, self.fc = nn.Linear(12, 8), nn.Sequential(nn.Dropout(0.2), nn.Linear(8, 10))
+
+    def forward(self, x):
+        return self.fc(self.body(x).relu()).view(len(x), self.num_classes)
+
+
+@RUNS.add
+def a_model_with_another_head_from_the_start():
+    torch.manual_seed(7)
+    return session(model=dlw.with_head(Fixed(), 4, seed=1)).step(5)
+
+
+@RUNS.add
+def a_head_put_in_by_hand_before_the_session():
+    torch.manual_seed(7)
+    model = Fixed()
+    model.fc, model.num_classes = nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4)), 4
+    made = session(model=model).step(3)
+    made.new_head(5)
+    return made.step(3)
 
 
 @RUNS.add

@@ -65,7 +65,7 @@ def test_a_head_of_another_size_stays_and_is_said(source):
     assert torch.equal(model.fc.weight, before.fc.weight) and equal(model, source, ["fc.weight", "fc.bias"])
     assert str(report) == (
         "14 of 16 tensors of the Residual loaded from the Residual.\n"
-        "  The head 'fc' is for another number of classes: it is as it was, to be trained.\n"
+        "  The head 'fc' is for other classes: what differs is as it was, to be trained.\n"
         "As they were, since the shape differs:\n"
         "  fc.weight: 7×4 in the file, 10×4 in the model\n"
         "  fc.bias: 7 in the file, 10 in the model"
