@@ -65,11 +65,9 @@ def list_blocks(model: nn.Module, head: Sequence[str] = ()) -> list[Block]:
     in_head = {id(tensor) for path in head for tensor in tensors_at(root, path)}
     total = sum(map(numel_of, root.parameters()))
     blocks = [*_open(root, "", set())]
-    while (chosen := _to_open(root, blocks, in_head, total)) is not None:
-        inside = [*_open(root.get_submodule(blocks[chosen].paths[0]), blocks[chosen].paths[0], set())]
-        kept = {id(tensor) for tensor in blocks[chosen].tensors}
-        inside = [replace(one, tensors=tuple(t for t in one.tensors if id(t) in kept)) for one in inside]
-        blocks[chosen : chosen + 1] = [one for one in inside if one.tensors]
+    while chosen := _to_open(root, blocks, in_head, total):
+        opened = [_inside(root, one) if number in chosen else [one] for number, one in enumerate(blocks)]
+        blocks = [one for several in opened for one in several]
     blocks = [replace(one, in_head=all(id(tensor) in in_head for tensor in one.tensors)) for one in blocks]
     while len(blocks) > MOST:
         blocks = _join_two(blocks)
@@ -102,19 +100,28 @@ def _open(layer: nn.Module, path: str, seen: set[int]) -> Iterator[Block]:
             yield Block((f"{path}.{name}".lstrip("."),), kind_of(child), inside)
 
 
-def _to_open(root: nn.Module, blocks: Sequence[Block], in_head: set[int], total: int) -> int | None:
-    """Return the number of a block to open; None for none."""
-    found: list[tuple[int, int]] = []
+def _inside(root: nn.Module, block: Block) -> list[Block]:
+    """Return what a block of one layer holds, as blocks."""
+    kept = {id(tensor) for tensor in block.tensors}
+    inside = _open(root.get_submodule(block.paths[0]), block.paths[0], set())
+    return [
+        replace(one, tensors=own) for one in inside if (own := tuple(each for each in one.tensors if id(each) in kept))
+    ]
+
+
+def _to_open(root: nn.Module, blocks: Sequence[Block], in_head: set[int], total: int) -> set[int]:
+    """Return the numbers of blocks to open."""
+    found, large = set[int](), list[tuple[int, int]]()
     for number, block in enumerate(blocks):
         if block.kind == "parameter" or next(root.get_submodule(block.paths[0]).children(), None) is None:
             continue
         # Stages of plain layers are what people name: one that is large is no reason to look into it.
         deep = any(next(child.children(), None) is not None for child in root.get_submodule(block.paths[0]).children())
-        straddles = len({id(tensor) in in_head for tensor in block.tensors}) > 1
-        dominates = deep and block.parameters > _MOST_OF_IT * total and len(blocks) < _MANY
-        if straddles or dominates or len(blocks) < _FEW:
-            found.append((block.parameters, number))
-    return max(found)[1] if found else None
+        if len({id(tensor) in in_head for tensor in block.tensors}) > 1 or len(blocks) < _FEW:
+            found.add(number)
+        elif deep and block.parameters > _MOST_OF_IT * total and len(blocks) < _MANY:
+            large.append((block.parameters, number))
+    return found or ({max(large)[1]} if large else set())
 
 
 def _join_two(blocks: Sequence[Block]) -> list[Block]:

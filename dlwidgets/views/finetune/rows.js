@@ -78,15 +78,15 @@ export function ratesOf(want, signal) {
   };
   return {
     node,
-    /** @param {{rows?: RateRow[], base?: number, others?: Choice[], range?: number[]}} now @param {string} off @param {string} said @param {boolean} waiting whether it is in force from the next step only */
-    draw({ rows = [], base: all = 0, others = [], range = span }, off, said, waiting) {
+    /** @param {{rows?: RateRow[], more?: number, base?: number, others?: Choice[], range?: number[]}} now @param {string} off @param {string} said @param {boolean} waiting whether it is in force from the next step only */
+    draw({ rows = [], more = 0, base: all = 0, others = [], range = span }, off, said, waiting) {
       span = range;
       waits = waiting;
       keepRows(list, made, rows, one, off);
       which.draw(others, !off);
       add.disabled = Boolean(off) || !others.length;
       add.title = off || "Begins at a tenth of the rate of the rest";
-      say(base, `the rest: ${rate(all)}`);
+      say(base, `${moreWords(more)}the rest: ${rate(all)}`);
       say(why, said);
     },
   };
@@ -97,7 +97,7 @@ export function timesOf(want, signal) {
   const list = make("div", { class: "dlw-ft-rows" }), why = make("div", { class: "dlw-ft-why", role: "alert" }), made = new Map();
   const gradually = makeButton("Unfreeze gradually", () => want.call("gradually"), signal), unit = units("Epochs or steps"), when = make("input", { type: "text", inputmode: "numeric", value: 1, "aria-label": "After how many" });
   const which = chooser("A part of the model"), add = makeButton("Add", () => want.call("time", [which.paths(), timeOf(when.value, unit.value)]), signal);
-  const node = make("div", { class: "dlw-ft-body" }, list, make("div", { class: "dlw-ft-add" }, which.node, "after", when, unit, add, gradually), why);
+  const left = make("span", { class: "dlw-faint" }), node = make("div", { class: "dlw-ft-body" }, list, make("div", { class: "dlw-ft-add" }, which.node, "after", when, unit, add, gradually, left), why);
   const one = () => {
     let row = /** @type {TimeRow} */ ({ name: "", paths: [], number: 0, unit: "step", done: false });
     const mark = make("span", { class: "dlw-ft-due" }), name = make("span", { class: "dlw-ft-name" }), number = make("input", { type: "text", inputmode: "numeric" }), kind = units("");
@@ -123,8 +123,9 @@ export function timesOf(want, signal) {
   };
   return {
     node,
-    /** @param {{rows?: TimeRow[], others?: Choice[]}} now @param {string} off @param {string} said */
-    draw({ rows = [], others = [] }, off, said) {
+    /** @param {{rows?: TimeRow[], more?: number, others?: Choice[]}} now @param {string} off @param {string} said */
+    draw({ rows = [], more = 0, others = [] }, off, said) {
+      say(left, moreWords(more));
       keepRows(list, made, rows, one, off, nextDue(rows.map((row) => (row.done ? null : row))));
       which.draw(others, !off);
       for (const control of [when, unit]) control.disabled = Boolean(off);
@@ -135,6 +136,9 @@ export function timesOf(want, signal) {
     },
   };
 }
+
+/** What is said of rows that are left out. @param {number} more */
+function moreWords(more) { return more ? `${more} more, as code set them · ` : ""; }
 
 /** @param {string} label */
 function units(label) {

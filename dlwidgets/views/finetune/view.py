@@ -21,9 +21,12 @@ from .packing import letters_of, mode_of, pack_begun, pack_blocks, pack_proof, p
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import nn
 
 #: What folds away: name -> what refusals of it are shown beside.
 FOLDS = ("rates", "timetable", "proofs", "starts")
+#: So many rows of a table are shown; a decay from layer to layer may have hundreds.
+_ROWS = 20
 #: The factor on the rate of a backbone that was trained before.
 GENTLE = 0.1
 
@@ -59,10 +62,10 @@ class FineTunePanel(View):
         help="name, parameters, trained; splits: whether there is a head, and because: why; mode: head, all, gentle or "
         "none; rates: that of each block, None where it has several"
     ).tag(sync=True)
-    rates = Dict(help="rows (pattern, factor, rate), base: the rate, others: patterns that can be added, range").tag(
-        sync=True
-    )
-    timetable = Dict(help="rows (pattern, number, unit, done, due), others: patterns that can be added").tag(sync=True)
+    rates = Dict(
+        help="rows (name, paths, factor, rate, trains), more: left out, base: the rate, others: to be added, range"
+    ).tag(sync=True)
+    timetable = Dict(help="rows (name, paths, number, unit, done), more: left out, others: to be added").tag(sync=True)
     proof = Dict(help="last: holds, words, digest, drifts, or empty; count: of all; past, newest first").tag(sync=True)
     starts = Dict(help="words, measure, rows of starts; seconds: about what an epoch of all three takes").tag(sync=True)
     moment = Dict(
@@ -90,6 +93,8 @@ class FineTunePanel(View):
         self._open: list[str] = []
         #: The parameters of the model when its blocks were found, these, and the split.
         self._found: tuple[tuple[int, ...], list[Block], Split] | None = None
+        #: Pattern -> the parameters that it means; walking over a large model takes milliseconds.
+        self._meant: dict[str, list[nn.Parameter]] = {}
         #: What trained where the run is, or was left.
         self._seen: dict[str, Any] = {}
         #: The trials of starts that were packed last, and what they became.
@@ -124,7 +129,7 @@ class FineTunePanel(View):
         known = tuple(map(id, session.model.parameters()))
         if self._found is None or self._found[0] != known:
             split = session.split
-            self._found = known, list_blocks(session.model, split.head), split
+            self._found, self._meant = (known, list_blocks(session.model, split.head), split), {}
         return self._found[1:]
 
     def _about(self, session: Session, blocks: list[Block], states: str, split: Split) -> dict[str, Any]:
@@ -143,26 +148,35 @@ class FineTunePanel(View):
         found = [{rates.get(id(tensor)) for tensor in one.tensors} for one in blocks]
         return [float(one) if len(several) == 1 and (one := several.pop()) is not None else None for several in found]
 
+    def _flags(self, session: Session, patterns: Iterable[str]) -> list[bool]:
+        """Return whether each parameter that patterns mean trains."""
+        if missing := [one for one in patterns if one not in self._meant]:
+            parts = FreezableParts(session.model)
+            for one in missing:
+                self._meant[one] = [parts.tensors[at] for at in parts.match(one) if at < len(parts.tensors)]
+        return [tensor.requires_grad for one in patterns for tensor in self._meant[one]]
+
     def _rates(self, session: Session, blocks: list[Block], split: Split) -> dict[str, Any]:
         base, scale = session.applied["lr"], dict(session.lr_scale or {})
+        found = _together(scale, split)
         rows = [
             {"name": name, "paths": paths, "factor": scale[paths[0]], "rate": base * scale[paths[0]],
-             "trains": any(_flags(session, paths))}
-            for name, paths in _together(scale, split)
+             "trains": any(self._flags(session, paths))}
+            for name, paths in found[:_ROWS]
         ]  # fmt: skip
         return {
-            "rows": rows, "base": base, "others": _choices(blocks, split, scale),
+            "rows": rows, "more": len(found[_ROWS:]), "base": base, "others": _choices(blocks, split, scale),
             "range": list(self.restrictions.ranges.get("lr_scale", (1e-3, 10.0))),
         }  # fmt: skip
 
     def _timetable(self, session: Session, blocks: list[Block], split: Split) -> dict[str, Any]:
         table = dict(session.unfreeze_at or {})
-        rows = []
-        for name, paths in _together(table, split):
+        rows, found = [], _together(table, split)
+        for name, paths in found[:_ROWS]:
             number, unit = _when(table[paths[0]])
-            done = all(_flags(session, paths))
+            done = all(self._flags(session, paths))
             rows.append({"name": name, "paths": paths, "number": number, "unit": unit, "done": done})
-        return {"rows": rows, "others": _choices(blocks, split, table), "epochs": session.progress()["epochs"]}
+        return {"rows": rows, "more": len(found[_ROWS:]), "others": _choices(blocks, split, table)}
 
     def _starts(self, session: Session) -> dict[str, Any]:
         """Return starts under way, or what came of the last."""
@@ -310,13 +324,6 @@ _WISHES: dict[str, tuple[str, Callable[[FineTunePanel, Session, Any], None]]] = 
 def _gentle(split: Split) -> dict[str, float]:
     """Return the factors with which a backbone is changed but little."""
     return dict.fromkeys(split.backbone, GENTLE)
-
-
-def _flags(session: Session, patterns: Iterable[str]) -> list[bool]:
-    """Return whether each parameter that patterns mean trains."""
-    parts = FreezableParts(session.model)
-    numbers = {number for pattern in patterns for number in parts.match(pattern) if number < len(parts.tensors)}
-    return [parts.tensors[number].requires_grad for number in numbers]
 
 
 def _together(table: Mapping[str, Any], split: Split) -> list[tuple[str, list[str]]]:
