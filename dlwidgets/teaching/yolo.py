@@ -289,10 +289,21 @@ class Prediction(nn.Module):
         self.conv = nn.Conv2d(inputs, anchors * (5 + classes), 1)
         self.scale = nn.Parameter(1 + torch.randn(1, anchors * (5 + classes), 1, 1) * 0.02)
         self.anchors, self.prior = anchors, 8 / (640 / stride) ** 2
+        self._favour_none()
+
+    def reset_parameters(self) -> None:
+        """Draw all of it anew, as it was made."""
         with torch.no_grad():
-            bias = self.conv.bias.view(anchors, -1)
+            self.shift.normal_(0, 0.02)
+            self.conv.reset_parameters()
+            self.scale.normal_(1, 0.02)
+        self._favour_none()
+
+    def _favour_none(self) -> None:
+        with torch.no_grad():
+            bias = self.conv.bias.view(self.anchors, -1)
             bias[:, 4] += torch.tensor(self.prior).logit()
-            bias[:, 5:] += torch.tensor(0.6 / classes).logit()
+            bias[:, 5:] += torch.tensor(0.6 / (bias.shape[1] - 5)).logit()
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return N x anchors (5 + classes) x rows x columns."""

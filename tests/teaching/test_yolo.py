@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from dlwidgets import Session, activations, teaching
+from dlwidgets.core.controls.reinitialise import Redrawn, find_drawable, plan_drawings
 from dlwidgets.core.layers.summary import summary
 from dlwidgets.core.scoring.boxes import box_ciou, box_iou
 from dlwidgets.core.scoring.detections import Detections
@@ -60,6 +61,18 @@ def test_at_first_few_places_hold_an_object_and_no_class_is_favoured():
     stride8, *_ = YoloV7Tiny(10).eval().maps(torch.rand(1, 3, 64, 64))
     assert stride8[..., 4].sigmoid().mean().item() == pytest.approx(8 / 80**2, rel=0.6)
     assert stride8[..., 5:].sigmoid().mean().item() == pytest.approx(0.06, rel=0.5)
+
+
+def test_drawn_anew_it_is_as_at_first_and_keeps_nothing():
+    torch.manual_seed(0)
+    model = YoloV7Tiny(10)
+    before = {name: one.clone() for name, one in model.named_parameters()}
+    assert find_drawable(model) == ([""], [])
+    for drawing in plan_drawings(model, Redrawn(("",))):
+        drawing.layer.reset_parameters()
+    stride8, *_ = model.eval().maps(torch.rand(1, 3, 64, 64))
+    assert stride8[..., 4].sigmoid().mean().item() == pytest.approx(8 / 80**2, rel=0.6)
+    assert [name for name, one in model.named_parameters() if one.equal(before[name]) and one.std() > 0] == []
 
 
 def test_the_summary_counts_all_of_it():

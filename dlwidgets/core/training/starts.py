@@ -191,7 +191,8 @@ def plan_starts(
         changes = sum(entry.step <= start for entry in timeline.line.changes) if start < run.loop.steps else None
         lines = take_trials(run, trials, by, start, evaluated=True, changes=changes, named=True)
         rows = [line.record.evaluations[-1:] for line in lines]
-        names = [name for row in rows for name in (row[0] if row else ()) if name not in ("step", "valid_loss")]
+        found = [name for row in rows for name in (row[0] if row else ())]
+        names = [name for name in found if name != "step" and not name.startswith("valid_loss")]
         metric = names[0] if names else ""
         tried = [_outcome(name, line, count, metric) for name, line, count in zip(STARTS, lines, trained)]
         return StartTrials(tuple(tried), start, metric, tuple(kept), go_to)
