@@ -156,7 +156,7 @@ class Head(Control):
     aliases = ("new_head", "replace_head", "reset_classifier", "num_classes", "n_classes", "num_labels")
     at_rest = True
     shapes_model = True
-    touches = ("trainable", "lr_scale", "label_smoothing", "normalise")
+    touches = ("trainable", "lr", "lr_scale", "label_smoothing", "normalise")
     writer = HeadWriter
     last: NewHead | None = None
     #: Whether a layer was exchanged that had been frozen by hand.

@@ -118,8 +118,9 @@ def assemble(
     _, because = machine.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
     machine.release_thread_pool()
-    said, late = _describe_choices(opened, loop, because, begun.get("accumulate", "")), begun.get("unfreeze_at")
-    return run, (*filter(None, [adopted]), *said, *([f"unfreeze_at: {late}."] if late else []))
+    said = _describe_choices(opened, loop, because, begun.get("accumulate", ""))
+    asked = [f"{name}: {begun[name]}." for name in ("lr_scale", "unfreeze_at") if begun.get(name)]
+    return run, (*filter(None, [adopted]), *said, *asked)
 
 
 def _adopt_new_layers(optimizer: Optimizer, model: nn.Module, beside: Companions) -> str:

@@ -136,6 +136,16 @@ def test_what_joins_later_gets_the_factor_of_its_pattern():
     assert [held[id(one)] for one in made.model[7].parameters()] == [0.2, 0.2]
 
 
+def test_a_new_head_has_the_factor_of_its_place_and_is_counted():
+    made = session(lr_scale={"7": 2}, loss="cross_entropy").step(1)
+    made.head = 6
+    made.step(1)
+    held = {id(one): group["lr"] for group in made.optimizer.param_groups for one in group["params"]}
+    assert [held[id(one)] for one in made.model[7].parameters()] == [0.1, 0.1]
+    counted = sum(group["parameters"] for group in made.applied["lr_groups"])
+    assert counted == sum(one.numel() for one in made.model.parameters())
+
+
 def test_going_back_and_forth_gives_the_groups_and_the_weights_of_then():
     made = session(optimizer=KINDS["adamw"])
     made.lr_scale = BACKBONE
@@ -194,6 +204,7 @@ def test_a_factor_of_nothing_says_what_goes_on():
     assert all(map(torch.equal, made.model[1].parameters(), before[0]))
     assert not made.model[1].running_mean.equal(before[1])
     assert all(said in made.ledger().note[0] for said in ("BatchNorm's statistics go on", "freeze() holds all of it"))
+    assert "freeze() holds all of it" in session(lr_scale={"1": 0}).notes[-1]
 
 
 @pytest.mark.parametrize(("wish", "sentence"), [
