@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.core.data import detectors
 
-from .test_confusion_detail import pin
+from .test_confusion_detail import options, pin
 
 _LINES = """(canvas) => {
     const { width, height } = canvas, pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data;
@@ -61,7 +61,7 @@ def test_boxes_are_found_missed_or_false_and_another_overlap_judges_them_anew(de
 def test_a_click_on_a_cell_opens_the_picture_with_its_boxes_in_both_views(desk, views):
     grid, browser = views
     pin(grid, 0, 3)
-    cards = grid.get_by_role("option")
+    cards = options(grid)
     expect(cards.first).to_contain_text("IoU")
     expect(grid.locator(".dlw-boxes-counts")).to_contain_text("found")
     number = int(re.search(r"\d+", grid.locator(".dlw-boxes-title").inner_text())[0])

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..base.numbers import read_number
+from ..scoring.detections import judged_names
 from ..scoring.inputs import match_thresholds
 from .control import Setting
 
@@ -22,7 +23,7 @@ class Thresholds(Setting):
         if value is None:
             return None if task is not None and task.name == "multiclass" else self.default
         if task is not None:
-            names = task.classes or tuple(f"class {number}" for number in range(task.outputs or 0))
+            names = task.classes and judged_names(task.classes, task.name) or tuple(f"class {number}" for number in range(task.outputs or 0))
             value = match_thresholds(value, names)
         number = read_number(value)
         if number is not None and not math.isnan(number):

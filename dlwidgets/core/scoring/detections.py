@@ -427,6 +427,12 @@ def read_iou(value: Any) -> float:
     return float(value)
 
 
+def judged_names(classes: Sequence[str], task: str = "detection") -> tuple[str, ...]:
+    """Return the classes that have thresholds: the background has none."""
+    names = tuple(classes)
+    return names[1:] if task == "detection" and len(names) > 1 and names[0].lower() in _BACKGROUND else names
+
+
 def _area(hits: NDArray[np.bool_], positives: int, points: int | None) -> float:
     """Return the average precision of boxes in the order of their scores."""
     tp = np.cumsum(hits)

@@ -1,6 +1,6 @@
 // The rail of a run's past: how a metric of each class moved over its evaluations, and what two of these moments tell apart.
 import { listen, make, say, surface, whole } from "../front.js";
-import { uints } from "./counts.js";
+import { uints, wholesOf } from "./counts.js";
 import { cutName } from "./names.js";
 import { inks, nameFor, trace, write } from "./plot.js";
 import { fourCells, share } from "./words.js";
@@ -92,7 +92,7 @@ export function pastRail({ model, metrics, signal, repaint, open, choose }) {
   const canvas = make("canvas", { role: "img" }), plot = make("div", { class: "dlw-det-plot" }, canvas);
   const pair = momentPair();
   const handles = ["A", "B"].map((letter, i) => momentHandle(letter, (line, place) => take(i, line, place), signal));
-  const words = make("div", { class: "dlw-faint" }), table = changeTable({ choose, signal }), two = cellPair();
+  const words = make("div", { class: "dlw-faint" }), table = changeTable({ choose, signal }), two = cellPair(!metrics.has("specificity"));
   const inside = make("div", { class: "dlw-det-past" }, make("div", { class: "dlw-det-lines" }, plot, ...handles.map(({ node }) => node)),
     make("div", { class: "dlw-det-compared" }, words, make("div", { class: "dlw-det-sides" }, table.node, two.node)));
   const node = make("div", { class: "dlw-det-rail", hidden: true }, make("div", { class: "dlw-det-head" }, toggle, which_, reading), inside);
@@ -213,8 +213,8 @@ function changeTable({ choose, signal }) {
   return { node, draw };
 }
 
-/** The cells of the pinned class at both moments. */
-function cellPair() {
+/** The cells of the pinned class at both moments. @param {boolean} boxes of which none is rightly not said */
+function cellPair(boxes) {
   const two = [0, 1].map(() => {
     const title = make("span", { class: "dlw-faint" }), cells = fourCells();
     return { title, cells, node: make("div", { class: "dlw-det-two" }, title, make("div", { class: "dlw-det-cells" }, ...cells)) };
@@ -228,8 +228,8 @@ function cellPair() {
       const four = fours[which];
       say(title, `${"AB"[which]}: ${share(values[which])}`);
       cells.forEach((part, cell) => {
-        say(part, whole(four[cell]));
-        const row = four[cell & 2] + four[(cell & 2) + 1];
+        say(part, boxes && cell === 0 ? "" : whole(four[cell]));
+        const row = wholesOf(four, 0, "true", 1, boxes)[cell];
         part.style.setProperty("--dlw-share", String(row ? Math.round(60 * four[cell] / row) : 0) + "%");
       });
     });

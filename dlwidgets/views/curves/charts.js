@@ -7,7 +7,7 @@ export const LEFT = 52, RIGHT = 128, HEIGHTS = [158, 38, 62];
 /** How many lines that were left may be drawn. */
 export const PAST = 4;
 /** The height of the chart of named losses, and how many may be drawn [px]. */
-export const PARTS = 96, MOST_PARTS = 8;
+export const PARTS = 112, MOST_PARTS = 8;
 /** How their lines are told apart: colour and dashes. @type {[string, number[]][]} */
 export const PART_INKS = [["blue", []], ["orange", []], ["green", []], ["red", []], ["ink", []], ["blue", [6, 3]], ["orange", [6, 3]], ["green", [6, 3]]];
 /** Height of a label at a curve's end, and its distance from it [px]. */
@@ -74,13 +74,13 @@ export function chartsIn({ place, el, logarithmic, moved, chosen, all, last, nam
     }),
     // They differ by powers of ten. Of each the training's line, then its evaluations.
     ...(parts.length > 1 ? [chart(PARTS, {
-      padding: [8, RIGHT, 6, 0], scales: { x, y: strip }, axes: [hidden, powers],
+      padding: [20, RIGHT, 6, 0], scales: { x, y: strip }, axes: [hidden, powers],
       series: [{}, ...parts.flatMap((_, i) => {
         const [tint, dash] = PART_INKS[i], stroke = color(el, tint);
         return [{ stroke, dash, width: 1.5, points: { show: few(1), size: 5 } }, { stroke, width: 0, spanGaps: true, points: { show: true, size: 4, fill: stroke } }];
       })],
     }, parts.map((_, i) => 1 + 2 * i), (/** @type {uPlot} */ u) => {
-      caption(u, family, faint, "parts", -4);
+      caption(u, family, faint, "parts", -11);
       nameEnds(u, family, parts.map((name, i) => (u.series[1 + 2 * i].show ? ending(u, 1 + 2 * i, name, color(el, PART_INKS[i][0])) : null)));
     })] : []),
     chart(HEIGHTS[1], {

@@ -8,7 +8,8 @@ export function weightWords(weight) { return String(+weight.toPrecision(3)); }
 /** The row of named losses; each with a switch that is its legend, and its weight, which holds from the next step on.
  * @param {{weigh: (name: string, weight: number) => void, changed: () => void, signal: AbortSignal}} hands */
 export function partRow({ weigh, changed, signal }) {
-  const node = make("div", { class: "dlw-parts", role: "group", "aria-label": "Named losses and their weights" });
+  const hint = make("span", { class: "dlw-faint", text: "×: what each counts in the sum" });
+  const node = make("div", { class: "dlw-parts", role: "group", "aria-label": "Named losses and their weights" }, hint);
   const rows = /** @type {Map<string, {part: HTMLElement, box: HTMLInputElement, value: HTMLElement, weight: HTMLInputElement, by: HTMLElement}>} */ (new Map());
 
   /** @param {string} name @param {number} i */
@@ -22,11 +23,12 @@ export function partRow({ weigh, changed, signal }) {
     listen(box, "change", changed, signal);
     listen(weight, "change", () => { if (weight.value !== "" && Number(weight.value) >= 0) weigh(name, Number(weight.value)); }, signal);
     rows.set(name, { part, box, value, weight, by });
-    node.append(part);
+    hint.before(part);
   }
   /** @param {[string, number | null][]} parts @param {number[]} values the last of each */
   function draw(parts, values) {
     for (const [name, { part }] of rows) if (!parts.some(([known]) => known === name)) { part.remove(); rows.delete(name); }
+    hint.hidden = parts.every(([, weight]) => weight === null);
     parts.forEach(([name, weight], i) => {
       if (!rows.has(name)) add(name, i);
       const row = /** @type {NonNullable<ReturnType<typeof rows.get>>} */ (rows.get(name));

@@ -82,6 +82,25 @@ def test_figures_leave_the_empty_cell_empty(detections):
     assert len(view.class_figure("cat").axes) == 1
 
 
+def test_the_background_of_a_session_has_no_threshold():
+    def shifted(images, targets):
+        return images, [{**target, "labels": target["labels"] + 1} for target in targets]
+
+    class Shifted(RectangleFinder):
+        def find(self, image):
+            found = super().find(image)
+            return {**found, "labels": found["labels"] + 1}
+
+    data = shifted(*rectangles()), shifted(*rectangles(12, seed=1))
+    session = dlw.Session(Shifted(), *data, classes=["__background__", *NAMES], batch_size=8)
+    session.evaluate()
+    view = dlw.ConfusionGrid(session)
+    view.wish("thresholds", [0.4, 0.5, 0.6])
+    assert view.project()["names"] == NAMES and session.thresholds == [0.4, 0.5, 0.6]
+    session.thresholds = {"dog": 0.1, "cat": 0.2, "bird": 0.3}
+    assert session.thresholds == [0.2, 0.1, 0.3]
+
+
 def test_a_session_that_detects_fills_the_grid():
     torch.manual_seed(0)
     session = dlw.Session(RectangleFinder(), rectangles(), rectangles(12, seed=1), classes=NAMES, batch_size=8, lr=0.1)
