@@ -14,6 +14,7 @@ from ..base.ledger import Entry
 from ..base.numbers import read_number
 from ..base.words import did_you_mean, pluralize
 from ..data.batches import Batches, IndexedBatches
+from ..data.detection import holds_targets
 from ..data.source import Rows
 from ..data.task import unpack_batch
 from ..layers.walk import uncompiled
@@ -76,6 +77,8 @@ class InputScaling:
 
     def _before(self, model: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
         first = given[0] if given else None
+        if isinstance(first, (list, tuple)) and first and isinstance(first[0], torch.Tensor):
+            raise TypeError(f"{_LISTED} (input_scaling=None leaves them as they are).")
         if not isinstance(first, torch.Tensor) or not (first.is_floating_point() or first.dtype == torch.uint8):
             return given
         first = first.float() if first.dtype == torch.uint8 else first
@@ -91,6 +94,9 @@ class InputScaling:
         if type(like) is torch.Tensor:
             self._tensors[key] = made  # type: ignore[assignment]
         return made  # type: ignore[return-value]
+
+
+_LISTED = "the images come in a list, and a tensor alone can be scaled: have them stacked, or scaled by the Dataset"
 
 
 @contextmanager
@@ -269,6 +275,8 @@ class InputScalingControl(Control):
             return None
         loop = self.loop
         inputs, model = loop.objective.tried[0], loop.model
+        if holds_targets(batch := loop.batches.peek(1)) and not isinstance(batch[0], torch.Tensor):
+            raise ValueError(_LISTED)
         if not isinstance(inputs, torch.Tensor):
             raise ValueError(f"the inputs are of type {type(inputs).__name__}, and a tensor alone can be scaled")
         if not (inputs.is_floating_point() or inputs.dtype == torch.uint8):

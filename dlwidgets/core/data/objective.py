@@ -107,17 +107,11 @@ class Objective:
         """Return the loss of a batch on the device, and its parts."""
         try:
             if self.given:
-                returned = self._returned(batch)
-                self.form = form_of(returned)
-                found = gather_losses(returned, self.weights, self.form)
-                if found.names.keys() - self.names.keys():
-                    self.names = {**self.names, **found.names}
-                return found.total, found.columns()
+                return self._summed(self._returned(batch))
             if self.task.name == "multiclass" and not self.met_unknown and self.device.type == "cpu":
                 targets = unpack_batch(batch, self.target)[1]
                 self.met_unknown = isinstance(targets, torch.Tensor) and bool(find_unknown(targets).any())
-            found = gather_losses(self.compute(batch, self.smoothing.loss)[0])
-            return found.total, found.columns()
+            return self._summed(self.compute(batch, self.smoothing.loss)[0])
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -149,6 +143,14 @@ class Objective:
                     f"go from 0 to {(self.task.outputs or 0) - 1}, and -1 is unknown."
                 ) from error
             raise
+
+    def _summed(self, returned: Any) -> tuple[torch.Tensor, dict[str, float]]:
+        """Return the loss of what was returned, and its columns; note names."""
+        self.form = form_of(returned)
+        found = gather_losses(returned, self.weights, self.form)
+        if found.names.keys() - self.names.keys():
+            self.names = {**self.names, **found.names}
+        return found.total, found.columns()
 
     def _returned(self, batch: Any) -> Any:
         """Return what the step, or else the model, returns."""

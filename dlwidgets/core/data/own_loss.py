@@ -192,10 +192,12 @@ def form_of(returned: Any) -> str:
     It is what stands behind it in a script: "", ".loss", '["loss"]', "[0]"; of what is to be summed ".values()" for a
     dict, and "[:]" for a tuple.
     """
+    if isinstance(returned, torch.Tensor):
+        return ""
     if isinstance(returned, Mapping) and returned.get("loss") is not None and not hasattr(returned, "loss"):
         return '["loss"]'
-    if isinstance(returned, torch.Tensor) or _own_loss(returned) is not None:
-        return "" if isinstance(returned, torch.Tensor) else ".loss"
+    if _own_loss(returned) is not None:
+        return ".loss"
     if not isinstance(returned, (tuple, list)):
         return ".values()"
     summed = all(isinstance(one, torch.Tensor) and one.numel() == 1 and one.requires_grad for one in returned)

@@ -21,7 +21,7 @@ _MOST = 5_000
 #: An explosion without doubt: so many steps in a row, each above the worst loss before by so many times that.
 _PROOF, _WORST = 10, 10.0
 #: Changes after which a loss is another number, whatever was learnt.
-_OTHER_LOSS = ("loss_function", "label_smoothing")
+_OTHER_LOSS = ("loss_function", "loss_weights", "label_smoothing")
 #: Rules whose trouble began where the loss left its course.
 _OF_LOSS = ("loss_not_finite", "loss_diverging")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 #: Controls that change what a loss means: what came before is not to be compared with what comes after.
-ANEW = ("loss_function", "label_smoothing", "dropout", "input_scaling", "reinitialise", "head")
+ANEW = ("loss_function", "loss_weights", "label_smoothing", "dropout", "input_scaling", "reinitialise", "head")
 #: Steps of a block, whose median is the loss there; blocks that are looked at, from all of the run; steps "of late".
 BLOCK, _BLOCKS, RECENT = 5, 64, 200
 #: Batches from which on the loss of the very first one says where the run began.

@@ -26,7 +26,7 @@ NOTHING = "nothing"
 #: The share of a trial's last steps whose mean is its loss, and by how much of that another must be better.
 _END, _BETTER = 0.2, 0.02
 #: Changes after which a training loss is another number.
-_OTHER_LOSS = {"loss_function", "label_smoothing"}
+_OTHER_LOSS = {"loss_function", "loss_weights", "label_smoothing"}
 
 
 @dataclass(frozen=True)

@@ -141,12 +141,12 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
         return beside.lines, *_write_given(draft, f"model({{inputs}}, {targets})")
     draft.losses = LossLines(draft, beside)
     before, name = draft.losses.first
-    return [*beside.lines, *before], f"loss = {name}(model({{inputs}}), {{targets}})", []
+    return [*beside.lines, *before], *_write_given(draft, f"{name}(model({{inputs}}), {{targets}})")
 
 
 def _write_given(draft: Draft, call: str) -> tuple[str, list[str]]:
     """Return the lines of a loss that a call gives."""
-    form = draft.loop.objective.form
+    form = draft.loop.objective.form or ""
     if form not in (".values()", "[:]"):
         return f"loss = {call}{form}", []
     if draft.weighs:

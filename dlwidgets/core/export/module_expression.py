@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import inspect
 import itertools
 import sys
 import time
+import types
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -157,6 +159,7 @@ def _find_candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]
     if own:
         if (config := _write_config(module, sources)) is not None:
             yield call([config], {})
+        yield from _find_makers(kind, sources, texts)
         yield call([], {})
         yield from (call(*found) for found in find_calls(kind, texts))
     if (read := _read_arguments(module, sources, texts)) is not None:
@@ -298,6 +301,46 @@ def _write_config(module: nn.Module, sources: Sources) -> Candidate | None:
     if not all(format_literal(value) is not None for value in given.values()):
         return None
     return Candidate(format_call(sources.name_of(kind), [], given), lambda: kind(**given), (kind,))
+
+
+def _find_makers(kind: type[Any], sources: Sources, texts: tuple[str, ...]) -> Iterator[Candidate]:
+    """Yield calls of a package's functions that make its classes.
+
+    As `torchvision.models.resnet18(num_classes=10)`: without the trained weights that they would fetch.
+    """
+    package = kind.__module__.partition(".")[0]
+    if not is_installed(kind.__module__):
+        return
+    for function, node, scope in _calls_in(texts):
+        if not inspect.isfunction(function) or function.__module__.partition(".")[0] != package:
+            continue
+        trained = [name for name in inspect.signature(function).parameters if name.startswith("weights")]
+        try:
+            args = [_evaluate(arg, scope) for arg in node.args]
+            given = {str(one.arg): _evaluate(one.value, scope) for one in node.keywords if one.arg not in trained}
+        except (ValueError, LookupError, AttributeError, TypeError):
+            continue
+        given |= dict.fromkeys(trained)
+        text = format_call(sources.name_of(function), map(repr, args), given)
+        yield Candidate(text, functools.partial(function, *args, **given), (function,))
+
+
+def _calls_in(texts: tuple[str, ...]) -> Iterator[tuple[Any, ast.Call, dict[str, Any]]]:
+    """Yield what is called in texts, the last call first."""
+    scope = vars(sys.modules.get("__main__", object))
+    for text in reversed(texts):
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError):
+            continue
+        for node in reversed([node for node in ast.walk(tree) if isinstance(node, ast.Call)]):
+            path, function = ast.unparse(node.func), None
+            if all(map(str.isidentifier, names := path.split("."))):
+                function = scope.get(names[0])
+                for name in names[1:]:
+                    function = vars(function).get(name) if isinstance(function, types.ModuleType) else None
+            if function is not None:
+                yield function, node, dict(scope)
 
 
 def _simplify_size(size: Any) -> Any:

@@ -107,8 +107,9 @@ class Microscope:
     @torch.no_grad()
     def _each(self, batch: Any) -> tuple[np.ndarray | None, str]:
         objective = self._loop.objective
-        if objective.custom is not None:
-            return None, "a custom step returns one loss for the batch"
+        if objective.given:
+            what = "a custom step" if objective.custom is not None else "the model"
+            return None, f"{what} returns one loss for the batch"
         each = reduce_nothing(objective.smoothing.loss or objective.task.loss)
         if each is None:
             return None, f"{objective.task.loss_name} has no reduction='none'"

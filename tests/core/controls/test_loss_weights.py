@@ -142,6 +142,17 @@ def of_a_step():
     return made.step(2)
 
 
+def by_name(output, targets):
+    return {"class": F.cross_entropy(output, targets), "size": output.square().mean()}
+
+
+@RUNS.add
+def of_a_loss_function():
+    made = session(None, loss=by_name).step(2)
+    made.loss_weights = {"size": 0.25}
+    return made.step(2)
+
+
 @RUNS.add
 def from_the_beginning():
     return session(loss_weights={"size": 0.25}).step(2)

@@ -182,6 +182,16 @@ def test_a_step_of_one_s_own_may_give_the_losses_of_a_detector():
     assert made.evaluate().loss == pytest.approx(2 * session(valid=(images, targets)).evaluate().loss)
 
 
+def test_images_in_a_list_are_not_scaled_in_part():
+    made = session(DataLoader([*zip(*pictures())], batch_size=5, collate_fn=unzip), batch_size=None)
+    made.input_scaling = "standardize"
+    made.step()
+    assert made.rejected["input_scaling"].startswith("the images come in a list, and a tensor alone can be scaled")
+    images, targets = pictures()
+    stacked = session((torch.stack(images), targets), input_scaling="standardize").step()
+    assert len(stacked.applied["input_scaling"].mean) == 3 and stacked.rejected == {}
+
+
 def test_it_is_described_in_words():
     said = repr(session(valid=0.25))
     assert "task       detection, 3 classes (the targets are boxes with labels)" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 
 import pytest
 import torch
@@ -21,7 +22,6 @@ MADE = {
         "fasterrcnn_mobilenet_v3_large_320_fpn", {"classifier", "box_reg", "objectness", "rpn_box_reg"}
     ),
 }  # fmt: skip
-CALL = "{name}(weights=None, weights_backbone=None, num_classes=4)"
 
 
 def data(sizes):
@@ -34,7 +34,7 @@ def unzip(samples):
 
 
 @pytest.mark.parametrize("kind", MADE)
-def test_it_trains_freezes_is_evaluated_and_written(kind, tmp_path):
+def test_it_trains_freezes_is_evaluated_and_written(kind, tmp_path, monkeypatch):
     torch.manual_seed(0)
     name, losses = MADE[kind]
     model = getattr(torchvision.models.detection, name)(weights=None, weights_backbone=None, num_classes=4)
@@ -53,12 +53,11 @@ def test_it_trains_freezes_is_evaluated_and_written(kind, tmp_path):
     assert {*found.parts} == {f"loss_{one}" for one in losses} and "map50" in found.metrics
     assert [{*one} for one in session.predict(images[:2])] == [{"boxes", "scores", "labels"}] * 2
 
-    with pytest.warns(UserWarning, match="Put the line that makes the"):
-        path = session.to_script(tmp_path / "run.py")
-    text = path.read_text("utf-8")
-    place = next(line for line in text.splitlines() if "raise NotImplementedError" in line)
-    call = f"    import torchvision\n    return torchvision.models.detection.{CALL.format(name=name)}"
-    path.write_text(text.replace(place, call), "utf-8")
+    # A cell of a notebook, in which the model was made.
+    cell = f"model = torchvision.models.detection.{name}(weights='DEFAULT', num_classes=4)"
+    monkeypatch.setattr(sys.modules["__main__"], "In", [cell], raising=False)
+    monkeypatch.setattr(sys.modules["__main__"], "torchvision", torchvision, raising=False)
+    path = session.to_script(tmp_path / "run.py")
     threads = torch.get_num_threads()
     try:
         trained = runpy.run_path(str(path))["model"].state_dict()

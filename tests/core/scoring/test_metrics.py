@@ -373,8 +373,10 @@ def test_a_formula_is_arithmetic_of_counts_and_nothing_else(formula):
 
 @pytest.mark.parametrize(
     ("name", "less"),
-    [("valid_loss", True), ("valid_loss_box", True), ("mean_absolute_error", True), ("perplexity", True), ("map50", False),
-     ("macro_f1", False)],
+    [
+        ("valid_loss", True), ("valid_loss_box", True), ("mean_absolute_error", True), ("perplexity", True),
+        ("map50", False), ("macro_f1", False),
+    ],
 )  # fmt: skip
 def test_of_some_figures_less_is_better(name, less):
     assert less_is_better(name) is less
