@@ -93,8 +93,8 @@ class YoloV7Tiny(nn.Module):
         ValueError, TypeError : what is wrong with a target, in a sentence.
         """
         grid = self._grid(maps)
-        boxes, labels, image = check_targets(targets, len(maps[0]), self.classes, grid.extent)
-        return YoloLoss(grid)(_flatten(maps), boxes, labels, image)
+        truth = check_targets(targets, len(maps[0]), self.classes, grid.extent)
+        return YoloLoss(grid)(_flatten(maps), *(one.to(grid.device) for one in truth))
 
     @torch.no_grad()
     def decode(
@@ -129,8 +129,8 @@ class YoloV7Tiny(nn.Module):
         optimizer made before holds the old ones.
         """
         outputs = count_classes(classes)
-        for stride in STRIDES:
-            self.head.predictions[f"stride{stride}"].reset_classes(outputs)
+        for name, prediction in self.head.predictions.items():
+            self.head.predictions[name] = prediction.for_classes(outputs)
         self.classes = outputs
 
     def stack(self, images: Tensor | Sequence[Tensor]) -> tuple[Tensor, list[tuple[int, int]]]:
@@ -288,7 +288,7 @@ class Prediction(nn.Module):
         self.shift = nn.Parameter(torch.randn(1, inputs, 1, 1) * 0.02)
         self.conv = nn.Conv2d(inputs, anchors * (5 + classes), 1)
         self.scale = nn.Parameter(1 + torch.randn(1, anchors * (5 + classes), 1, 1) * 0.02)
-        self.anchors, self.prior = anchors, 8 / (640 / stride) ** 2
+        self.anchors, self.stride = anchors, stride
         self._favour_none()
 
     def reset_parameters(self) -> None:
@@ -302,23 +302,25 @@ class Prediction(nn.Module):
     def _favour_none(self) -> None:
         with torch.no_grad():
             bias = self.conv.bias.view(self.anchors, -1)
-            bias[:, 4] += torch.tensor(self.prior).logit()
+            bias[:, 4] += torch.tensor(8 / (640 / self.stride) ** 2).logit()
             bias[:, 5:] += torch.tensor(0.6 / (bias.shape[1] - 5)).logit()
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return N x anchors (5 + classes) x rows x columns."""
         return self.conv(maps + self.shift) * self.scale
 
-    def reset_classes(self, classes: int) -> None:
-        """Draw the rows of the classes anew; keep the others."""
-        old, inputs = self.conv, self.conv.in_channels
-        new = Prediction(inputs, classes, 8, self.anchors).to(old.weight)
+    def for_classes(self, classes: int) -> nn.Module:
+        """Return one for so many classes, their rows drawn anew."""
+        new = Prediction(self.conv.in_channels, classes, self.stride, self.anchors).to(self.shift).train(self.training)
+        new.shift = self.shift
         with torch.no_grad():
-            for ours, theirs in ((old.weight, new.conv.weight), (old.bias, new.conv.bias), (self.scale, new.scale)):
-                rows = [one.flatten() if one.ndim == 4 and len(one) == 1 else one for one in (ours, theirs)]
-                kept, drawn = (one.view(self.anchors, -1, *one.shape[1:]) for one in rows)
+            for name in ("conv.weight", "conv.bias", "scale"):
+                kept, drawn = (
+                    one.get_parameter(name).view(self.anchors, one.conv.out_channels // self.anchors, -1)
+                    for one in (self, new)
+                )
                 drawn[:, :5] = kept[:, :5]
-        self.conv, self.scale = new.conv, new.scale
+        return new
 
 
 def _scale(channels: int, width: float) -> int:

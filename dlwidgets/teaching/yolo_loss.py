@@ -31,6 +31,7 @@ class Grid:
     """
 
     def __init__(self, shapes: Sequence[tuple[int, int]], anchors: Tensor, strides: Sequence[int]) -> None:
+        anchors = anchors.float()  # half precision does not hold the places of a large map
         self.shapes, self.by_level, self.device = shapes, anchors, anchors.device
         self.extent = (shapes[0][0] * strides[0], shapes[0][1] * strides[0])
         self.stride = anchors.new_tensor(strides)
@@ -88,7 +89,8 @@ class YoloLoss:
 
     box : 1 - complete IoU, its mean over the places that answer for a box, summed over the strides.
     objectness : binary cross-entropy at all places; the target is the complete IoU of what a place predicts where it
-        answers for a box, else 0. The mean over the places of a stride weighs 4, 1 and 0.4.
+        answers for a box, else 0. The mean over the places of a stride weighs 4, 1 and 0.4. It may
+        rise while boxes begin to fit, since its target does.
     class : binary cross-entropy of each class at the places that answer, its mean.
 
     Others scale objectness by the share that an image has of 640 x 640 pixels, and class by the share that the classes
