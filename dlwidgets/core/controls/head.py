@@ -104,21 +104,22 @@ class HeadWriter(Writer):
             "exchange_parameters(before, model, optimizer)",
         ]
         lines += self._follow(wish, model)
-        if self._averaged_at(entry):
+        lines += script.writers["normalise"].anew(self._at("normalise", entry))
+        if self._at("ema", entry) is not None:
             several = [path for path, _ in wish.layers]
             if not several:
                 raise Unwritable("the model made a head itself while its weights were averaged")
             script.sources.imports.add("import copy")
             for path in several:
                 there = expression_of(model, path, "averaged.module")
-                lines.append(f"{there} = copy.deepcopy({expression_of(model, path, whole)})")
-        return lines
+                here = expression_of(model, path, whole)
+                lines += ["if averaged is not None:", f"    {there} = copy.deepcopy({here})"]
+        return ["\n".join(lines)]  # as one: it is made at once, before the next batch
 
-    def _averaged_at(self, entry: Entry) -> bool:
-        """Say whether the weights are averaged when a change is made."""
+    def _at(self, name: str, entry: Entry) -> Any:
+        """Return what another control had in force when a change was made."""
         before = self.script.changes[: self.script.changes.index(entry)]
-        ever = [self.script.origin.settings.get("ema"), *(one.applied for one in before if one.name == "ema")]
-        return ever[-1] is not None
+        return [self.script.origin.settings.get(name), *(one.applied for one in before if one.name == name)][-1]
 
     def _follow(self, wish: NewHead, model: nn.Module) -> list[str]:
         """Have the shadow of the optimizer follow; return what freezes."""

@@ -393,6 +393,10 @@ class NormaliseWriter(Writer):
             "            weight.copy_(project(weight))",
         ]
 
+    def anew(self, choice: Any) -> list[str]:
+        """Return the lines that find the projected weights anew."""
+        return self._normalise(choice) if self._projects else []
+
     def _normalise(self, choice: Any) -> list[str]:
         script, pairs, lines = self.script, [], []
         for slot in script.loop.normalisation.slots():

@@ -34,8 +34,9 @@ def write_loop(
         late = _select(changes, lambda line: line.startswith(head))
         changes = _select(changes, lambda line: not line.startswith(head))
     # What draws random numbers does so before the next batch, which may draw some as well.
-    drawing = _select(changes, lambda line: line.startswith("draw_layers("))
-    changes = _select(changes, lambda line: not line.startswith("draw_layers("))
+    draws = re.compile(r"draw_layers\(|.*\nexchange_parameters\(", re.DOTALL).match
+    drawing = _select(changes, lambda line: bool(draws(line)))
+    changes = _select(changes, lambda line: not draws(line))
     late = {step: [*late.get(step, ()), *drawing.get(step, ())] for step in {**late, **drawing}}
     cuts: dict[Any, list[str]] = {}
     if draft.accumulates and data.cut is None:

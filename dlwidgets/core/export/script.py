@@ -62,6 +62,11 @@ def export_script(run: Run, path: Path, data: bool, thresholds: Any) -> list[str
             "This run cannot be written as a script: a step failed, and was taken again in batches of another "
             "size or number."
         )
+    if "reinitialise" in before and "head" in before[before.index("reinitialise") :]:
+        raise ValueError(
+            "This run cannot be written as a script: layers were drawn anew before the first step, and a new head came "
+            "after that. dlw.with_head(model, ...) before the session is written."
+        )
     changes = [
         entry for number, entry in enumerate(run.timeline.line.changes)
         if (entry.step < run.loop.steps or restored_from(entry) is not None)

@@ -33,6 +33,8 @@ _WRAPPINGS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module
 _PARTS = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
 #: How many rows of each kind the text has.
 _SHOWN = 6
+#: For how many names close ones are looked for, and among how many.
+_HINTS = 50
 
 
 @dataclass(frozen=True)
@@ -379,12 +381,14 @@ class _Matching:
         yield from (found[name] for name in self._places)
         missing = [name for name in waiting if found[name].outcome == "missing"]
         used = {*self._names.values()}
-        for number, (source, value) in enumerate(self._tensors.items()):
-            if source not in used:
-                alike = [name for name in missing if _shape(_tensor_at(self._places[name])) == _shape(value)]
-                near = difflib.get_close_matches(source, alike, n=1) if number < 500 else []
-                why = f"{near[0]!r} of the model is close to it and has that shape" if near else ""
-                yield WeightRow(None, "unknown", None, source, _shape(value), why)
+        unknown = [source for source in self._tensors if source not in used]
+        for number, source in enumerate(unknown):
+            shape = _shape(self._tensors[source])
+            some = missing if number < _HINTS else []
+            alike = [name for name in some if _shape(_tensor_at(self._places[name])) == shape]
+            near = difflib.get_close_matches(source, alike[:_HINTS], n=1)
+            why = f"{near[0]!r} of the model is close to it and has that shape" if near else ""
+            yield WeightRow(None, "unknown", None, source, shape, why)
 
     def _move(self, place: tuple[nn.Module, str], tensor: torch.Tensor, value: torch.Tensor) -> None:
         if value.is_quantized:

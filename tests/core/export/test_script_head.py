@@ -68,6 +68,21 @@ def under_a_schedule_and_another_optimizer():
     return made.fit(3)
 
 
+@RUNS.add
+def among_layers_drawn_anew_and_weights_that_are_projected():
+    made = session(normalise="unit", optimizer="sgd", lr=0.1).step(2)
+    made.reinitialise = "4"
+    made.new_head(5)
+    made.reinitialise = "4"
+    made.step(2)
+    made.ema = 0.9
+    made.new_head(4)
+    made.normalise = {"0": "max_norm"}
+    made.step(2)
+    made.new_head(6, seed=2)
+    return made.step(2)
+
+
 class Noted(nn.Module):
     """A model that notes how many classes it has."""
 
@@ -172,6 +187,13 @@ def test_a_script_averages_the_new_head(done):
     ours = sessions[name]._run.loop.weights(averaged=True)
     theirs = torch.load(folder / f"{name}.averaged.pt", weights_only=True)
     assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+
+
+def test_a_head_after_layers_drawn_anew_before_the_first_step_is_refused_in_a_sentence(tmp_path):
+    made = session(reinitialise="4")
+    made.new_head(5)
+    with pytest.raises(ValueError, match="layers were drawn anew before the first step, and a new head came after"):
+        made.step(1).to_script(tmp_path / "run.py")
 
 
 def test_a_head_that_was_frozen_by_hand_is_refused_in_a_sentence(tmp_path):
