@@ -167,7 +167,8 @@ class Freezing:
 
     def leave(self) -> None:
         """Leave the model to its owner, who may freeze some."""
-        self._left = {id(one): one.requires_grad for one in self.model.parameters()}
+        flags = {id(one): one.requires_grad for one in self.model.parameters()}
+        self._left = flags if any(flags.values()) else self._left  # what is all frozen is half of a change: see `adopt`
 
     def adopt(self, optimizer: Optimizer) -> tuple[TrainablePatterns | None, ...]:
         """Return the choice that says what was frozen by hand since `leave`.
@@ -175,6 +176,8 @@ class Freezing:
         The flags are put back, for the choice to be put in force and written down; () where nothing was changed.
         Frozen so, weights are so by `requires_grad` alone, as in a plain loop; what is to train goes to the optimizer.
         """
+        if not any(one.requires_grad for one in self.model.parameters()):
+            return ()  # the line that has the head train again is still to come
         left, self._left = self._left, {}
         changed = [one for one in self.model.parameters() if left.get(id(one), one.requires_grad) != one.requires_grad]
         if not changed:

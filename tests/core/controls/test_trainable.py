@@ -523,6 +523,26 @@ def test_the_lines_that_people_freeze_by_between_two_runs_are_of_the_ledger_and_
     assert_same(made.model, plainly)
 
 
+def test_freezing_all_by_hand_and_then_letting_the_head_train_is_one_change_whoever_looks_between():
+    made = session(valid=None).step(2)
+    made.model.requires_grad_(False)
+    made.predict(X)
+    made.model.head.requires_grad_(True)
+    made.step(2)
+    assert made.trainable == {"first": "weights", "second": "weights"} and flags(made.model) == {"head.weight", "head.bias"}
+
+
+def test_what_a_hand_froze_stays_beside_what_is_wished_for_next():
+    made = session().step(2)
+    by_flag(False, "first")(made.model)
+    made.freeze("second").step()
+    assert made.trainable == made.applied["trainable"] == {"first": "weights", "second": False}
+    made.undo()
+    assert made.trainable == {"first": "weights"}
+    made.undo()
+    assert made.trainable is None and len(flags(made.model)) == 10
+
+
 def test_what_the_session_unfroze_and_a_hand_freezes_again_is_said_and_written_in_a_script(tmp_path):
     made = session("momentum").step(2)
     by_flag(False, "second")(made.model)
