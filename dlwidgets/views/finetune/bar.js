@@ -74,9 +74,9 @@ export function barOf(want, signal) {
   const paint = () => {
     const { blocks, states, all, rates, off } = shown, seen = preview || states, most = Math.max(1, ...blocks.map((block) => block[3]));
     const wide = columns.clientWidth / Math.max(1, blocks.length);
-    // A name or a number stands there whole, or not at all.
-    const fits = (/** @type {Element} */ node) => node.toggleAttribute("data-off", (node.textContent ?? "").length * LETTER > wide);
-    labels.forEach(fits);
+    // A name or a number stands there whole, or not at all; where few names would, those of both ends do.
+    const fits = (/** @type {Element} */ node) => node.toggleAttribute("data-off", (node.textContent ?? "").length * LETTER > wide - 4);
+    columns.toggleAttribute("data-ends", 2 * labels.filter(fits).length > labels.length);
     cells.forEach((cell, i) => {
       const state = seen[i] ?? "y", [mark, many, room] = [...cell.children], fill = /** @type {HTMLElement} */ (room.firstElementChild);
       fits(many);
