@@ -127,7 +127,7 @@ class LossWeights(Control):
             raise ValueError(said) from error
         if not objective.names:
             inside = "the step sums its losses itself: have it return the parts alone, as {'box': ..., 'class': ...}"
-            raise ValueError(inside if objective.form in (".loss", '["loss"]', "[0]") else alone)
+            raise ValueError(inside if objective.form else alone)
 
     def state(self) -> dict[str, Any]:
         objective = self.loop.objective

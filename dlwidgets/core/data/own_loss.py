@@ -19,6 +19,8 @@ from ..base.trees import call_model
 _TARGET = re.compile(r"y|gt.*|(.*_)?(targets?|labels?|annotations?|annots?|truths?|true)")
 #: What people call the targets in a dict.
 ENTRIES = ("labels", "label", "targets", "target")
+#: What the sum of all is called in a dict of losses.
+_TOTALS = ("loss", "total_loss", "loss_total", "total")
 #: What holds modules, and computes nothing itself.
 _HOLDERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
@@ -51,7 +53,7 @@ def gather_losses(returned: Any, weights: Mapping[str, float] | None = None, for
 
     * one number: the loss;
     * a dict of numbers: losses by name, of which the sum is minimised, each times its weight in `weights`;
-    * a dict with "loss", or an object with `.loss`: that is the loss, and other numbers are shown only;
+    * a dict with "loss" (or "total_loss"), an object with `.loss`: that is the loss, other numbers are shown only;
     * a tuple of numbers: losses named by their fields or places, summed; where the second is a dict, or what follows
       are no numbers or (`form` is "[0]") not differentiable, the first is the loss.
 
@@ -86,8 +88,14 @@ def gather_losses(returned: Any, weights: Mapping[str, float] | None = None, for
 
 def _own_loss(returned: Any) -> Any:
     """Return the loss that is called so, or None."""
-    own = returned.get("loss") if isinstance(returned, Mapping) else None
-    return getattr(returned, "loss", None) if own is None else own
+    own = getattr(returned, "loss", None)
+    return own if own is not None or (name := _total_in(returned)) is None else returned[name]
+
+
+def _total_in(returned: Any) -> str | None:
+    """Return the entry of a dict that is the whole loss."""
+    given = returned if isinstance(returned, Mapping) else ()
+    return next((name for name in _TOTALS if name in given and given[name] is not None), None)
 
 
 def _beside(returned: Any) -> dict[str, Any]:
@@ -95,7 +103,7 @@ def _beside(returned: Any) -> dict[str, Any]:
     given = getattr(returned, "loss_dict", None) or returned
     if not isinstance(given, Mapping):
         return {}
-    found = {str(name): value for name, value in given.items() if name != "loss" and _is_number(value)}
+    found = {str(name): value for name, value in given.items() if name not in _TOTALS and _is_number(value)}
     return {f"loss_{shorten_name(name)}" if _is_loss(name, value) else name: value for name, value in found.items()}
 
 
@@ -113,8 +121,8 @@ def _is_number(value: Any) -> bool:
 
 
 def shorten_name(name: Any) -> str:
-    """Return the name of a loss without the word at its beginning."""
-    return str(name).removeprefix("loss_") or "loss"
+    """Return the name of a loss without that word: "box" for "loss_box"."""
+    return str(name).removeprefix("loss_").removesuffix("_loss") or "loss"
 
 
 def looks_like_loss(returned: Any) -> bool:
@@ -194,10 +202,10 @@ def form_of(returned: Any) -> str:
     """
     if isinstance(returned, torch.Tensor):
         return ""
-    if isinstance(returned, Mapping) and returned.get("loss") is not None and not hasattr(returned, "loss"):
-        return '["loss"]'
-    if _own_loss(returned) is not None:
+    if getattr(returned, "loss", None) is not None:
         return ".loss"
+    if (name := _total_in(returned)) is not None:
+        return f'["{name}"]'
     if not isinstance(returned, (tuple, list)):
         return ".values()"
     summed = all(isinstance(one, torch.Tensor) and one.numel() == 1 and one.requires_grad for one in returned)

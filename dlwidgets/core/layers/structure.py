@@ -120,7 +120,9 @@ def expression_of(model: nn.Module, path: str, name: str = "model") -> str:
     for part in path.split(".") if path else ():
         indexed = isinstance(here, (nn.Sequential, nn.ModuleList)) and part.isdigit()
         if indexed:
-            text += f"[{part}]"
+            # A slice of a Sequential keeps the names that its modules had; a number is their place.
+            own = isinstance(here, nn.Sequential) and part in here._modules
+            text += f"[{[*here._modules].index(part) if own else part}]"
         elif part.isidentifier() and not keyword.iskeyword(part):
             text += f".{part}"
         else:

@@ -34,6 +34,8 @@ class Output:
         ({"loss_box": one(1.5), "loss_class": one(0.5)}, 2.0, {"loss_box": 1.5, "loss_class": 0.5}),
         # As Lightning has it, "loss" is the whole.
         ({"loss": one(2.0), "box": one(1.5), "acc": torch.tensor(0.75)}, 2.0, {"loss_box": 1.5, "acc": 0.75}),
+        # As some detectors have it, along with what it is the sum of.
+        ({"total_loss": one(2.0), "box_loss": one(1.5), "num_fg": 4}, 2.0, {"loss_box": 1.5, "num_fg": 4.0}),
         ((one(2.0), {"loss_box": torch.tensor(1.5)}), 2.0, {"loss_box": 1.5}),
         ((one(2.0), torch.zeros(4, 3)), 2.0, {}),
         ((one(1.5), one(0.5)), 2.0, {"loss_1": 1.5, "loss_2": 0.5}),
