@@ -415,7 +415,9 @@ class Scores:
         if interval is not None:
             columns = _between(columns, self._intervals(interval, thresholds, level, beta, seed))
         columns |= {name: compute_rate(name, confusion) for name in count_names()}
-        return _frame({**columns, "unknown": self.unknown}, self.classes, "class")
+        # Of a box the other classes are not unknown: they are not asked for.
+        unknown = {"unknown": self.unknown} if self.true_negatives else {}
+        return _frame({**columns, **unknown}, self.classes, "class")
 
     def averages(
         self,
@@ -856,7 +858,8 @@ class Scores:
 
         # Accuracy says little of rare labels, and Jaccard nothing that F1 does not.
         columns = ["precision", "recall", "specificity", "f1", "matthews", "support", "predicted"]
-        columns += ["unknown"] if self.unknown.any() else []
+        columns = [name for name in columns if METRICS[name].is_of(self.true_negatives)]
+        columns += ["unknown"] if self.true_negatives and self.unknown.any() else []
         averages = self.averages(None).assign(unknown=self.unknown.sum())
         table = pd.concat([self.metrics(None), averages])[columns]
         counts = dict.fromkeys(["support", "predicted", "unknown"], "{:,}".format)

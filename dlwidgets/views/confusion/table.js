@@ -85,7 +85,8 @@ export function classTable({ metrics, point, pin, sortBy, signal }) {
     for (const [name, row] of Object.entries({ macro, micro })) {
       row.hidden = names.length === 1;
       keys.forEach((key, j) => {
-        const value = key === "name" ? name : metrics.has(key) ? written(metrics, key, averages[j][/** @type {"macro"} */ (name)]) : "";
+        const known = precisions.filter((one) => one !== null), mean = known.reduce((sum, one) => sum + one, 0) / known.length;
+        const value = key === "name" ? name : key === "AP" && name === "macro" ? share(mean) : metrics.has(key) ? written(metrics, key, averages[j][/** @type {"macro"} */ (name)]) : "";
         fillCell(row.children[j], value, "");
       });
     }

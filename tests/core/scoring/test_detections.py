@@ -92,6 +92,12 @@ def test_there_are_no_true_negatives_and_no_measure_that_needs_them():
         assert not {"accuracy", "specificity", "matthews", "kappa", "balanced_accuracy"} & set(table)
 
 
+def test_a_notebook_shows_the_table_of_boxes():
+    html = one().scores()._repr_html_()
+    assert "1 true box of 1 class" in html and "precision" in html
+    assert "specificity" not in html and "unknown" not in html
+
+
 def test_a_second_box_on_the_same_true_one_is_false():
     found = one(said=BOX * 2, said_label=(0, 0), score=[0.6, 0.9])
     assert found.to_frame()[["kind", "score"]].to_numpy().tolist() == [
