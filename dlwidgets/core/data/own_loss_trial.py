@@ -84,10 +84,12 @@ class OwnLossTrial:
             if own is None and "(ValueError: " in why:  # a detector, which says what is wrong with the data
                 raise ValueError(f"{type(self.model).__name__} gives no loss for the first images{why}.")
             if own is None:
+                said = f"The targets are boxes, and {type(self.model).__name__} gives no loss for them{why}"
+                if why.startswith(" (ValueError"):  # it was called as it wants, and says what is wrong with them
+                    raise ValueError(f"{said}.")
                 raise ValueError(
-                    f"The targets are boxes, and {type(self.model).__name__} gives no loss for them{why}: a detector "
-                    "is called as model(images, targets) and returns a dict of losses in train mode; for any other "
-                    "pass training_step=(model, batch) -> loss."
+                    f"{said}: a detector is called as model(images, targets) and returns a dict of losses in train "
+                    "mode; for any other pass training_step=(model, batch) -> loss."
                 )
         if not self._detects(inputs):
             if self.task == "detection":

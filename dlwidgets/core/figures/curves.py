@@ -59,9 +59,13 @@ def curves_figure(
     seen = (steps >= first) & (steps <= last)
     marker = {"marker": "o", "markersize": 3} if seen.sum() <= 60 else {}
     ends.append(_line(loss, steps, values, "valid", ORANGE, **marker))
-    drawn = _values(loss)
-    if len(drawn) and (drawn.min() == drawn.max() or 0 <= drawn.min() < 0.6 * drawn.max()):
-        loss.set_ylim(min(0.0, 1.25 * drawn.min()), max(1.06 * drawn.max(), 0.0) or 1.0)
+    if len(drawn := _values(loss)):
+        own = np.concatenate([train.mean, values[seen]])
+        low, high = drawn.min(), _top(own[np.isfinite(own)], drawn.max())
+        if low == high or 0 <= low < 0.6 * high:
+            loss.set_ylim(min(0.0, 1.25 * low), max(1.06 * high, 0.0) or 1.0)
+        elif high < drawn.max():
+            loss.set_ylim(top=high)
     for step, _ in changes or []:
         if first - 1 <= step <= last:
             loss.plot([step], [1.0], marker="v", markersize=5, color=ORANGE, clip_on=False,
@@ -126,6 +130,11 @@ def apart(wanted: list[float], gap: float, low: float, high: float) -> list[floa
             placed[order[rank]] = at + rank * gap
             rank += 1
     return placed
+
+
+def _top(own: np.ndarray, high: float) -> float:
+    """Return the top of the losses: one left because it leapt flattens none."""
+    return min(high, own.max() + 1.5 * max(np.ptp(own), abs(own.max()))) if len(own) else high
 
 
 def _known(values: np.ndarray) -> np.ndarray:

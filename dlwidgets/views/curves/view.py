@@ -141,6 +141,8 @@ class Curves(View):
 
         session, clip, past = self.session, self.clip, []
         if session is not None:
+            if session.record is not self._record:
+                self._follow(session)  # no page may have asked since
             clip, past = _norm_limit(session), list(session.branches)[-_PAST:]
             self._marks(session)
         marked = [(step, words) for step, words in self._marked[2]]

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from dlwidgets.core.base.canvas import BLUE
 from dlwidgets.core.base.ledger import Entry
 from dlwidgets.core.doctor.finding import Finding
 from dlwidgets.session import Session
@@ -262,6 +263,19 @@ def test_a_line_that_was_left_stays_from_where_it_parted(session, view):
     assert list(view._left.values()) == list(kept.values()) and len(kept) == 1  # not read anew each time
     drawn = [curve.get_xdata().tolist() for curve in view.figure().axes[0].get_lines()]
     assert step.tolist() in drawn
+
+
+def test_a_figure_is_of_the_line_under_way_and_one_left_because_it_leapt_flattens_nothing(session, view):
+    session.on_divergence = "go on"
+    session.step(3)
+    session.lr = 1e6
+    session.step(3)
+    assert session.loss > 100 * session.history().loss[3]
+    session.rewind(3)
+    axes = view.figure().axes[0]  # no page has asked for a projection since
+    *_, own = [one for one in axes.get_lines() if one.get_color() == BLUE]
+    assert own.get_xdata().tolist() == [1, 2, 3]
+    assert axes.get_ylim()[1] < 10 * session.history().loss.max()
 
 
 def test_a_drag_is_one_mark_where_it_ended():
