@@ -131,7 +131,8 @@ class YoloLoss:
         places, real = self.grid.candidates(boxes)
         chosen = values[image[:, None], places]
         iou = paired_iou(self.grid.decode(chosen, places), boxes[:, None]) * real
-        likely = (chosen[..., 5:].sigmoid() * chosen[..., 4:5].sigmoid()).sqrt()
+        # Of what is no number the loss below is none either; this one would raise an error.
+        likely = (chosen[..., 5:].sigmoid() * chosen[..., 4:5].sigmoid()).sqrt().nan_to_num()
         truth = F.one_hot(labels, values.shape[2] - 5)[:, None].expand_as(likely).to(likely)
         cost = F.binary_cross_entropy(likely, truth, reduction="none").sum(-1) - _LAMBDA * (iou + 1e-8).log()
         cost = cost.masked_fill(~real, torch.inf)

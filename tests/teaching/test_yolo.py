@@ -339,6 +339,11 @@ def test_half_a_minute_teaches_it_to_find_shapes():
     assert scores.map50 > 0.8
 
 
+def test_a_loss_of_predictions_that_are_no_numbers_is_none_either(guesses):
+    model, maps, targets = guesses
+    assert sum(model.loss([one * torch.nan for one in maps], targets).values()).isnan()
+
+
 # -- in a session
 
 

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from ipywidgets.widgets.widget import _instances
 
+from dlwidgets import ActivationBrowser, ConfusionGrid, Curves, Doctor, FineTunePanel, LayerTable
 from dlwidgets.core.base.canvas import new_figure
 from dlwidgets.views import view as view_module
 from dlwidgets.views.view import View, compress, module, style
@@ -883,3 +884,9 @@ def test_text_in_every_colour_can_be_read_on_every_ground(theme, name):
     colours = dict(re.findall(r"--dlw-([\w-]+):\s*(?:var\([^,]*,\s*)?(#[0-9a-f]{6})", rule))
     for ground in (PAPER[theme], colours["paper"], colours["fill"], colours["wash"], colours["blue-wash"]):
         assert contrast(colours[name], ground) >= 4.5, ground
+
+
+@pytest.mark.parametrize("kind", [ActivationBrowser, ConfusionGrid, Curves, Doctor, FineTunePanel, LayerTable])
+def test_no_trait_of_a_view_hides_what_all_views_have(kind):
+    common = {name for name in dir(View) if name not in View.class_traits()}
+    assert not common & {*kind.class_traits()}  # once "parts" hid the method that shows a view

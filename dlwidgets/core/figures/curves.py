@@ -133,7 +133,7 @@ def apart(wanted: list[float], gap: float, low: float, high: float) -> list[floa
 
 
 def _top(own: np.ndarray, high: float) -> float:
-    """Return the top of the losses: one left because it leapt flattens none."""
+    """Return the top of the losses: a left line flattens none."""
     return min(high, own.max() + 1.5 * max(np.ptp(own), abs(own.max()))) if len(own) else high
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -181,7 +182,8 @@ def confusion_tiles(
     ax.set_ylim(line * lines - 0.9, -0.8 if line < 3.2 else -1.2)
     share = f"share {(_SHARES_OF_BOXES if empty else _SHARES)[normalise]}" if normalise else "count"
     reading = "top right: false · below: missed, found" if empty else "rows: is not, is · columns: said no, said yes"
-    figure.supxlabel(f"{reading} · shade: {share}", fontsize=7, color=GREY)
+    about = textwrap.wrap(f"{reading} · shade: {share}", int(15 * figure.get_figwidth()))
+    figure.supxlabel("\n".join(about), fontsize=7, color=GREY)
     rest = len(passing) - len(classes)
     more = f" · and {rest} more {'class' if rest == 1 else 'classes'}" if rest else ""
     figure.suptitle(scores_headline(scores, confusion, thresholds) + more, fontsize=8.5, color=INK)

@@ -41,7 +41,7 @@ export default {
     const want = wishes({ model, signal, repaint: () => repaint() });
     const weighed = partRow({ weigh: (name, weight) => want.call("weight", [name, weight]), changed: () => repaint(), signal });
     /** Named losses that have a chart of their own. */
-    const partNames = () => /** @type {[string, number | null][]} */ (model.get("parts") ?? []).map(([name]) => name);
+    const partNames = () => /** @type {[string, number | null][]} */ (model.get("named_losses") ?? []).map(([name]) => name);
     const heights = () => (partNames().length > 1 ? [HEIGHTS[0], PARTS, HEIGHTS[1], HEIGHTS[2]] : HEIGHTS);
     // What is under the pointer on the rail, which is said before anything else.
     let aside = "";
@@ -142,7 +142,7 @@ export default {
       const [first, last] = shownSteps(), loss = logarithmic ? positive : gaps, clip = model.get("clip");
       const named = partNames(), parts = [...named.flatMap((_, i) => [curves.parts[i], curves.partsValid[i]])];
       plots.style.height = `${heights().reduce((sum, height) => sum + height, 0)}px`;
-      weighed.draw(model.get("parts") ?? [], named.map((_, i) => curves.parts[i][1].at(-1) ?? NaN));
+      weighed.draw(model.get("named_losses") ?? [], named.map((_, i) => curves.parts[i][1].at(-1) ?? NaN));
       const data = [
         uPlot.join([[curves.step, loss(curves.low), loss(curves.high), loss(curves.mean)], [curves.vStep, loss(curves.vLoss)],
           ...curves.past.map(([step, mean]) => [step, loss(mean)])].map((table) => /** @type {any} */ (table))),

@@ -74,7 +74,7 @@ class Curves(View):
     able = Bool(True, help="whether the rail takes the run back").tag(sync=True)
     busy = Unicode(help="what is under way, in words").tag(sync=True)
     said = Unicode(help="why the run was not taken back, one sentence").tag(sync=True)
-    parts = List(help="named losses: [name, weight, or None where it is not in the sum]").tag(sync=True)
+    named_losses = List(help="named losses: [name, weight, or None where it is not in the sum]").tag(sync=True)
     part_lines = Bytes(help="float32, 3 x n: number of the loss, step, mean").tag(sync=True)
     part_valid = Bytes(help="float32, 3 x n: number of the loss, step, validation loss").tag(sync=True)
     clip = Float(None, allow_none=True, help="the norm gradients are clipped at").tag(sync=True)
@@ -200,7 +200,7 @@ class Curves(View):
             lines.append((np.full(len(found.step), number), found.step, found.mean))
             valid.append((np.full(len(steps), number), steps, losses))
         return {
-            "parts": [[name, weights.get(name)] for name in names],
+            "named_losses": [[name, weights.get(name)] for name in names],
             **{
                 trait: _bytes(tuple(np.concatenate(row) for row in zip(*rows))) if rows else b""
                 for trait, rows in (("part_lines", lines), ("part_valid", valid))

@@ -109,6 +109,15 @@ def test_what_each_came_to_stands_in_a_frame_with_the_time_its_steps_took():
     assert session.start_trials is found and f"{found.best.metric:.2f}"[:4] in found.sentence
 
 
+def test_they_are_never_compared_by_a_part_of_the_loss():
+    def step(model, batch):
+        loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
+        return {"one": loss, "other": 2 * loss}
+
+    found = new_session(training_step=step).compare_starts(steps=2)
+    assert found.measure == "valid_loss" and "valid_loss_one" not in found.frame()
+
+
 def test_the_one_that_is_taken_is_gone_on_with_and_undone_like_any_change():
     session = new_session()
     session.step(5)

@@ -25,7 +25,7 @@ def rows(picture, trait):
 
 def test_each_named_loss_is_drawn_with_its_evaluations(session):
     picture, history = dlw.Curves(session).project(), session.history()
-    assert picture["parts"] == [["box", 1.0], ["maps", 1.0]]
+    assert picture["named_losses"] == [["box", 1.0], ["maps", 1.0]]
     for number, name in enumerate(("box", "maps")):
         which, steps, losses = rows(picture, "part_lines")
         assert steps[which == number].tolist() == [1, 2, 3, 4]
@@ -41,7 +41,7 @@ def test_a_weight_is_put_in_force_in_the_name_of_the_curves(session):
     view.wish("weight", ["box", 0.25])
     session.step(1)
     assert session.applied["loss_weights"] == {"box": 0.25, "maps": 1.0}
-    assert view.project()["parts"] == [["box", 0.25], ["maps", 1.0]]
+    assert view.project()["named_losses"] == [["box", 0.25], ["maps", 1.0]]
     assert session.ledger().query("name == 'loss_weights'")["by"].tolist() == ["curves"]
     last = session.history().iloc[-1]
     assert last["loss"] == pytest.approx(0.25 * last["loss_box"] + last["loss_maps"], rel=1e-6)
@@ -76,4 +76,4 @@ def test_one_loss_has_no_parts():
     session = dlw.Session(torch.nn.Linear(3, 1), (torch.rand(8, 3), torch.rand(8, 1)), batch_size=4)
     session.step(2)
     picture = dlw.Curves(session).project()
-    assert picture["parts"] == [] and picture["part_lines"] == b""
+    assert picture["named_losses"] == [] and picture["part_lines"] == b""
