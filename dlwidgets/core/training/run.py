@@ -958,7 +958,7 @@ class Run:
         loop, timeline = self.loop, self.timeline
         self._pulsed = time.perf_counter()
         moved: list[str] | None = []
-        if loop.objective.names is not self._losses:
+        if loop.objective.names.keys() != self._losses.keys():
             self._losses, moved = loop.objective.names, ["loss_weights"]
         if loop.rate.plan is not None:
             # The rate moves by itself.
