@@ -4,14 +4,14 @@ import { count, listen, make, say } from "../front.js";
 import { blockAt, blockWords, frozenPrefix, frozenTo, runsOf, STATES, uptoWords } from "./words.js";
 
 /** @typedef {import("./words.js").Block} Block */
-/** What the bar shows. @typedef {{blocks: Block[], states: string, all: number, rates: (number | null)[], because: string, off: string}} Shown */
+/** What the bar shows. @typedef {{blocks: Block[], states: string, all: number, rates: (number | null)[], off: string}} Shown */
 
 /** About how wide a letter of a block's name is [px]. */
 const LETTER = 6.3;
 
 /** @param {import("../front.js").Want} want @param {AbortSignal} signal */
 export function barOf(want, signal) {
-  let shown = /** @type {Shown} */ ({ blocks: [], states: "", all: 0, rates: [], because: "", off: "" });
+  let shown = /** @type {Shown} */ ({ blocks: [], states: "", all: 0, rates: [], off: "" });
   let form = "", at = 0, pointed = -1, preview = "";
   const parts = make("div", { class: "dlw-ft-parts", "aria-hidden": "true" }), columns = make("div", { class: "dlw-ft-columns", role: "group", "aria-label": "Blocks of the model, from input to output" });
   const slide = make("input", { type: "range", class: "dlw-ft-slide", min: 0, step: 1, "aria-label": "Freeze all blocks up to" });

@@ -50,7 +50,7 @@ export default {
       say(what, about.parameters ? trainedWords(about) : "");
       modes.show(about.mode ?? "", !off && !locked("trainable"));
       modes.buttons.forEach((button, i) => { if (i !== 1 && !about.splits) button.disabled = true; button.title = locked("trainable") || (i !== 1 && !about.splits ? about.because : MODES[i][2]); });
-      bar.draw({ blocks, states, all: about.parameters ?? 0, rates: about.rates ?? [], because: about.because ?? "", off: off || locked("trainable") });
+      bar.draw({ blocks, states, all: about.parameters ?? 0, rates: about.rates ?? [], off: off || locked("trainable") });
       say(why, said.bar ?? "");
       say(because, about.splits ? `Proposed head: ${about.because}` : about.because ?? "");
       const { last = {}, past: before = [], count: proofs = 0 } = model.get("proof") ?? {};

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import nn
 
-#: What folds away: name -> what refusals of it are shown beside.
+#: What folds away.
 FOLDS = ("rates", "timetable", "proofs", "starts")
 #: So many rows of a table are shown; a decay from layer to layer may have hundreds.
 _ROWS = 20
@@ -59,7 +59,7 @@ class FineTunePanel(View):
     )
     states = Unicode(help="a letter a block: y trains, n is frozen, p is partly").tag(sync=True)
     about = Dict(
-        help="name, parameters, trained; splits: whether there is a head, and because: why; mode: head, all, gentle or "
+        help="parameters, trained; splits: whether there is a head, and because: why; mode: head, all, gentle or "
         "none; rates: that of each block, None where it has several"
     ).tag(sync=True)
     rates = Dict(
@@ -134,8 +134,7 @@ class FineTunePanel(View):
 
     def _about(self, session: Session, blocks: list[Block], states: str, split: Split) -> dict[str, Any]:
         return {
-            "name": type(session.model).__name__, "rates": self._block_rates(session, blocks),
-            "parameters": sum(one.parameters for one in blocks),
+            "rates": self._block_rates(session, blocks), "parameters": sum(one.parameters for one in blocks),
             "trained": sum(trained_numbers(one.tensors) for one in blocks), "because": split.because,
             "mode": mode_of(states, blocks, session.lr_scale, _gentle(split)), "splits": bool(split),
         }  # fmt: skip
