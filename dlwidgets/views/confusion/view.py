@@ -131,16 +131,16 @@ class ConfusionGrid(View):
             raise ValueError("A Session has thresholds of its own: set session.thresholds.")
         self._alone = source if isinstance(source, Scores) else None
         self._chosen: float | list[float] | None = None if source.task == "multiclass" else 0.5
-        self._look = read_look(source.task, sort, table, normalise, filter, columns, matrix)
+        self._boxes = isinstance(source, BoxScores) or source.task == "detection"
+        self._look = self._fitting(read_look(source.task, sort, table, normalise, filter, columns, matrix))
         self._counted: tuple[Scores, dict[str, Any]] | None = None
         self._best: dict[str, Any] = {}
         if thresholds is not None:
             self._choose(thresholds)
         self.detail = ClassDetail(self.session, lambda: self.scores, self._thresholds, X, self.refresh)
-        boxes = isinstance(source, BoxScores) or source.task == "detection"
         # The page's own intervals know no groups, and would be too narrow; boxes go by pictures.
-        alone = {} if not boxes and (self._alone or self.session.samples).groups is None else {"share": None}
-        super().__init__(self.session, metrics=[metric.sent() | alone for metric in list_metrics(not boxes)])
+        alone = {} if not self._boxes and (self._alone or self.session.samples).groups is None else {"share": None}
+        super().__init__(self.session, metrics=[metric.sent() | alone for metric in list_metrics(not self._boxes)])
 
     @property
     def scores(self) -> Scores | None:
@@ -169,7 +169,7 @@ class ConfusionGrid(View):
         elif name == "iou":
             self._choose_iou(value)
         elif name == "look":
-            self._look = read_look(self.scores and self.scores.task, **value)
+            self._look = self._fitting(read_look(self.scores and self.scores.task, **value))
         elif name == "best":
             self._choose_best(value)
         else:
@@ -252,6 +252,14 @@ class ConfusionGrid(View):
             self._chosen = chosen
         else:
             self.session.thresholds = chosen
+
+    def _fitting(self, look: dict[str, Any]) -> dict[str, Any]:
+        """Return the look; ValueError where boxes have no such metric."""
+        for name in (look["sort"].removeprefix("-"), (look["filter"] or {}).get("metric")):
+            if self._boxes and name in METRICS and not METRICS[name].is_of(False):
+                known = ", ".join(metric.name for metric in list_metrics(False))
+                raise ValueError(f"Boxes have no {METRICS[name].label}, as there are no true negatives: give {known}.")
+        return look
 
     def _choose_iou(self, value: Any) -> None:
         """Judge the same boxes at another overlap."""

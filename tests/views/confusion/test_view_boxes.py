@@ -24,6 +24,12 @@ def test_a_metric_that_needs_true_negatives_is_not_offered(detections):
     assert not {"accuracy", "specificity", "matthews", "balanced_accuracy", "kappa"} & names
 
 
+@pytest.mark.parametrize("look", [{"sort": "-accuracy"}, {"filter": ("specificity", "below", 0.5)}])
+def test_a_grid_of_boxes_is_not_sorted_by_what_boxes_have_not(detections, look):
+    with pytest.raises(ValueError, match="no true negatives: give precision"):
+        dlw.ConfusionGrid(detections, **look)
+
+
 def test_another_overlap_judges_the_same_boxes(detections):
     view = dlw.ConfusionGrid(detections)
     view.wish("iou", 0.75)
