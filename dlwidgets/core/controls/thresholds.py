@@ -23,7 +23,8 @@ class Thresholds(Setting):
         if value is None:
             return None if task is not None and task.name == "multiclass" else self.default
         if task is not None:
-            names = task.classes and judged_names(task.classes, task.name) or tuple(f"class {number}" for number in range(task.outputs or 0))
+            numbered = tuple(f"class {number}" for number in range(task.outputs or 0))
+            names = judged_names(task.classes, task.name) if task.classes else numbered
             value = match_thresholds(value, names)
         number = read_number(value)
         if number is not None and not math.isnan(number):

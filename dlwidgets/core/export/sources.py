@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import __future__
 import ast
 import contextlib
 import inspect
@@ -20,6 +21,9 @@ from ..base.literals import Unwritable, format_literal
 from ..base.state import same_state
 from ..base.words import quote_error
 from .text import use_double_quotes
+
+#: Must be the first line of code where it is.
+_FUTURE = "from __future__ import annotations"
 
 
 class Sources:
@@ -80,16 +84,16 @@ class Sources:
 
     def imports_text(self) -> str:
         """Return the imports, those of the standard library first."""
-
+        future = [_FUTURE] if _FUTURE in self.imports else []
         merged: dict[str, list[str]] = {}
-        for line in sorted(self.imports, key=lambda line: (line.startswith("from"), line.lower())):
+        for line in sorted(self.imports.difference(future), key=lambda line: (line.startswith("from"), line.lower())):
             head, _, name = line.partition(" import ")
             merged.setdefault(head, []).append(name)
         groups: dict[bool, list[str]] = {False: [], True: []}
         for head, names in merged.items():
             installed = head.split()[1].split(".")[0] not in sys.stdlib_module_names
             groups[installed].append(f"{head} import {', '.join(names)}" if names[0] else head)
-        return "\n\n".join("\n".join(group) for group in groups.values() if group)
+        return "\n\n".join("\n".join(group) for group in (future, *groups.values()) if group)
 
     def _claim(self, name: str, item: Any) -> None:
         there = self._objects.setdefault(name, item)
@@ -99,6 +103,8 @@ class Sources:
     def _resolve(self, source: str, item: Any) -> None:
         """Note all that a source names and does not bring itself."""
         scope = _scope(item)
+        if scope.get("annotations") is __future__.annotations:
+            self.imports.add(_FUTURE)  # its annotations may name what is defined only later
         for name in _find_free_names(source):
             # One that is not there would be an error in the notebook, too.
             if name != getattr(item, "__name__", None) and name in scope:

@@ -42,6 +42,10 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x + activated(self.layer(x))
 
+    def twin(self) -> Block:
+        """Return another, as an annotation that names what is defined only later."""
+        return Block(self.layer.in_features)
+
 
 class Net(nn.Module):
     """A model with helpers, constants and arguments of its own."""

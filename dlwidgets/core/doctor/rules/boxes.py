@@ -48,8 +48,8 @@ def _in_wrong_unit(boxes: BoxFacts) -> Finding | None:
             "boxes_wrong", "high", f"The boxes are in shares of the image: none is above {boxes.high:.4g}",
             "A detector takes x1, y1, x2 and y2 in pixels. Multiply x1 and x2 by the image's width, y1 and y2 by its "
             f"height{size and f', here {size}'}.",
-            why="Each box then lies within the first pixel, where it matches no anchor: the loss looks low, and nothing "
-            "is learnt.",
+            why="Each box then lies within the first pixel, where it matches no anchor: the loss looks low, and "
+            "nothing is learnt.",
         )  # fmt: skip
     return None
 
@@ -58,8 +58,9 @@ def _without_class(boxes: BoxFacts) -> Finding | None:
     if not boxes.unnumbered:
         return None
     wanted = "of 0 or more" if boxes.classes is None else f"from 0 to {boxes.classes - 1}, the {boxes.classes} classes"
+    said = f"{_count(boxes, boxes.unnumbered, 'has a label', 'have labels')} of no class, such as {boxes.label}"
     return Finding(
-        "boxes_wrong", "high", f"{_count(boxes, boxes.unnumbered, 'has a label', 'have labels')} of no class, such as {boxes.label}",
+        "boxes_wrong", "high", said,
         f"Labels are whole numbers {wanted}. The first such box is in image {boxes.first['unnumbered']}. Do the labels "
         "count from 1, or is a class missing in classes=?",
         why="Such a label points at no output of the model, or at another class's.",
