@@ -1,8 +1,8 @@
 """The names a script needs, imported, or written out with their source."""
 
 from __future__ import annotations
-
 import __future__
+
 import ast
 import contextlib
 import inspect

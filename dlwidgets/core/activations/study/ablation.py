@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from ...base.isolation import isolate_model, run_forward
 from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map
+from ...data.detection import holds_detections
 from ...layers.axes import channel_axis
 from ...layers.walk import kind_of
 from ..forward_pass import on_device_of
@@ -84,6 +85,10 @@ def scores_under(
             # A copy each time, since a model may write into what it is given.
             given = tree_map(torch.clone, ready)
             output = run_forward(eager, partial(call_model, eager, given))
+            if holds_detections(output):
+                raise ValueError(
+                    "A detector puts out boxes, and no row of scores for each sample: they are drawn over the picture."
+                )
             rows = next((tensor for _, tensor in named_tensors(output)), None)
             if rows is None or not rows.is_floating_point() or rows.ndim > 2 or rows.numel() == 0:
                 what = "no tensor" if rows is None else f"a tensor of {tuple(rows.shape)}"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from dlwidgets import teaching
 from dlwidgets.core.activations.study.ablation import channel_variants, scaled_channels, scores_under
 from dlwidgets.session import Session
 
@@ -187,6 +188,11 @@ def test_a_layer_that_is_not_there_is_refused_in_words():
 def test_a_model_that_gives_no_row_of_scores_is_refused_in_words():
     with pytest.raises(ValueError, match="one row of scores is wanted"):
         ablate(nn.Conv2d(1, 2, 3), IMAGE, {})
+
+
+def test_boxes_are_no_scores():
+    with pytest.raises(ValueError, match="puts out boxes"):
+        ablate(teaching.YoloV7Tiny(2, width=0.125), torch.rand(1, 3, 32, 32), {"backbone.stem": {0: 0.0}})
 
 
 # -- nothing of it stays
