@@ -153,6 +153,12 @@ class Examination:
         finally:
             self._keeps = set()
 
+    def changed(self) -> None:
+        """Look again at what of the model a change may mend."""
+        lasting = {one.rule for one in self.findings if one.until is None}
+        if any(rule.when == "model" and rule.name in lasting for rule in self._rules):
+            self.examine("model")
+
     def proved(self, holds: bool) -> None:
         """Look at what is frozen, where it moves or statistics drift."""
         if not holds or any(one.rule in ("frozen_moved", "batch_norm_frozen") for one in self.findings):

@@ -85,6 +85,9 @@ class Attendant:
     def after_step(self, evaluated: bool = False) -> None:
         """A step was taken, or the model `evaluated`."""
 
+    def changed(self) -> None:
+        """Something was put in force."""
+
     def proved(self, holds: bool) -> None:
         """What is frozen was compared with then, and `holds` or not."""
 
@@ -884,6 +887,7 @@ class Run:
         order = self.steering.order(wishes)
         self.timeline.before_change()
         self.put_entries(lambda: [self.steering.put(name, wishes[name], by[name]) for name in order])
+        self.attendant.changed()
         adopted, self.steering.adopted = self.steering.adopted, {}
         adopted = {name: one for name, one in adopted.items() if name not in wishes and not self.waits(name)}
         if adopted:

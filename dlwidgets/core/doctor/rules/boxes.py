@@ -30,7 +30,8 @@ def find_wrong_boxes(evidence: Evidence) -> Iterator[Finding]:
         "high": boxes.high,
     }  # fmt: skip
     if (found := _in_wrong_unit(boxes) or _without_class(boxes) or _out_of_place(boxes, evidence)) is not None:
-        yield replace(found, evidence=numbers, remedies=("show_labels",))
+        # What is seen of labels is what was evaluated; of a detector's boxes the sentence names the first picture.
+        yield replace(found, evidence=numbers, remedies=() if boxes.form == "corners" else ("show_labels",))
 
 
 def _in_wrong_unit(boxes: BoxFacts) -> Finding | None:

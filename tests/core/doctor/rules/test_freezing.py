@@ -59,6 +59,15 @@ def test_statistics_that_move_while_frozen_by_hand_are_measured_and_held_by_a_bu
     assert made.proof.holds and not found(made, "batch_norm_frozen")
 
 
+def test_the_card_is_over_once_its_button_was_pressed_with_no_step_in_between_and_back_with_undo():
+    made = run(by_hand(normed(), "0", "1"), steps=0)
+    made.diagnose()
+    made.apply_remedy(only(made, "batch_norm_frozen"))
+    assert made.steps == 0 and not found(made, "batch_norm_frozen")
+    made.undo()
+    assert only(made, "batch_norm_frozen")
+
+
 @pytest.mark.parametrize(
     "layer", [nn.BatchNorm1d(16, affine=False), nn.utils.parametrizations.spectral_norm(nn.Linear(16, 16))]
 )  # fmt: skip
