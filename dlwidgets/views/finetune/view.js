@@ -58,7 +58,7 @@ export default {
       proof.dataset.holds = String(last.holds ?? "");
       say(drifts, last.drifts ? `◆ ${last.drifts}` : "");
       proved.node.toggleAttribute("data-alone", proofs < 2);
-      lineOf("proofs", proofs < 2 ? "" : `${proofs} so far`);
+      lineOf("proofs", proofs < 2 ? "" : ` · ${proofs} so far`);
       const rows = JSON.stringify(before);
       if (rows !== listed) { listed = rows; past.replaceChildren(...before.map((/** @type {any} */ one) => make("li", { text: `${one.holds ? "✓" : "▲"} ${one.words}` }))); }
       for (const [name, { node }] of folds) node.open = names.includes(name);
