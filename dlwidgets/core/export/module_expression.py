@@ -328,19 +328,24 @@ def _find_makers(kind: type[Any], sources: Sources, texts: tuple[str, ...]) -> I
 def _calls_in(texts: tuple[str, ...]) -> Iterator[tuple[Any, ast.Call, dict[str, Any]]]:
     """Yield what is called in texts, the last call first."""
     scope = vars(sys.modules.get("__main__", object))
+    for node in _call_nodes(texts):
+        path, function = ast.unparse(node.func), None
+        if all(map(str.isidentifier, names := path.split("."))):
+            function = scope.get(names[0])
+            for name in names[1:]:
+                function = vars(function).get(name) if isinstance(function, types.ModuleType) else None
+        if function is not None:
+            yield function, node, dict(scope)
+
+
+def _call_nodes(texts: tuple[str, ...]) -> Iterator[ast.Call]:
+    """Yield the calls in texts of Python, the last first."""
     for text in reversed(texts):
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError):
             continue
-        for node in reversed([node for node in ast.walk(tree) if isinstance(node, ast.Call)]):
-            path, function = ast.unparse(node.func), None
-            if all(map(str.isidentifier, names := path.split("."))):
-                function = scope.get(names[0])
-                for name in names[1:]:
-                    function = vars(function).get(name) if isinstance(function, types.ModuleType) else None
-            if function is not None:
-                yield function, node, dict(scope)
+        yield from reversed([node for node in ast.walk(tree) if isinstance(node, ast.Call)])
 
 
 def _simplify_size(size: Any) -> Any:
@@ -371,22 +376,17 @@ def find_calls(kind: type[Any], texts: tuple[str, ...]) -> Iterator[tuple[list[A
     """Yield the plain arguments of a class's calls in texts, last first."""
     scope = {**vars(sys.modules.get("__main__", object)), **vars(sys.modules.get(kind.__module__, object))}
     seen = []
-    for text in reversed(texts):
-        try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError):
+    for node in _call_nodes(texts):
+        if kind.__name__ not in (getattr(node.func, "attr", None), getattr(node.func, "id", None)):
             continue
-        for node in reversed([node for node in ast.walk(tree) if isinstance(node, ast.Call)]):
-            if kind.__name__ not in (getattr(node.func, "attr", None), getattr(node.func, "id", None)):
-                continue
-            try:
-                args = [_evaluate(arg, scope) for arg in node.args]
-                kwargs = {str(one.arg): _evaluate(one.value, scope) for one in node.keywords}
-            except (ValueError, LookupError, AttributeError, TypeError):
-                continue
-            if (args, kwargs) not in seen:
-                seen.append((args, kwargs))
-                yield args, kwargs
+        try:
+            args = [_evaluate(arg, scope) for arg in node.args]
+            kwargs = {str(one.arg): _evaluate(one.value, scope) for one in node.keywords}
+        except (ValueError, LookupError, AttributeError, TypeError):
+            continue
+        if (args, kwargs) not in seen:
+            seen.append((args, kwargs))
+            yield args, kwargs
 
 
 def _evaluate(node: Any, scope: Mapping[str, Any]) -> Any:
