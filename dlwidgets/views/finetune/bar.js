@@ -7,7 +7,25 @@ import { blockAt, blockWords, frozenPrefix, frozenTo, runsOf, STATES, uptoWords 
 /** What the bar shows. @typedef {{blocks: Block[], states: string, all: number, rates: (number | null)[], off: string}} Shown */
 
 /** About how wide a letter of a block's name is [px]. */
-const LETTER = 6.3;
+const LETTER = 5.9;
+
+/** @param {Element} node */
+const widthOf = (node) => (node.textContent ?? "").length * LETTER;
+
+/**
+ * Which names stand whole below columns of one width: each may use the room that its neighbours leave.
+ * @param {number[]} widths of the names [px] @param {number} wide of a column [px]
+ */
+export function whole(widths, wide) {
+  let before = -1;
+  return widths.map((width, i) => {
+    const free = before < 0 || (width + widths[before]) / 2 + 4 <= (i - before) * wide;
+    // At both ends the bar has 8 px beside it.
+    const fits = free && width <= wide + 16;
+    if (fits) before = i;
+    return fits;
+  });
+}
 
 /** @param {import("../front.js").Want} want @param {AbortSignal} signal */
 export function barOf(want, signal) {
@@ -74,12 +92,12 @@ export function barOf(want, signal) {
   const paint = () => {
     const { blocks, states, all, rates, off } = shown, seen = preview || states, most = Math.max(1, ...blocks.map((block) => block[3]));
     const wide = columns.clientWidth / Math.max(1, blocks.length);
-    // A name or a number stands there whole, or not at all; where few names would, those of both ends do.
-    const fits = (/** @type {Element} */ node) => node.toggleAttribute("data-off", (node.textContent ?? "").length * LETTER > wide - 4);
-    columns.toggleAttribute("data-ends", 2 * labels.filter(fits).length > labels.length);
+    const widths = labels.map(widthOf), there = whole(widths, wide);
+    labels.forEach((label, i) => label.toggleAttribute("data-off", !there[i]));
+    columns.toggleAttribute("data-ends", 2 * there.filter((one) => !one).length > labels.length);
+    columns.toggleAttribute("data-bare", cells.some((cell) => widthOf(cell.children[1]) > wide - 4));
     cells.forEach((cell, i) => {
-      const state = seen[i] ?? "y", [mark, many, room] = [...cell.children], fill = /** @type {HTMLElement} */ (room.firstElementChild);
-      fits(many);
+      const state = seen[i] ?? "y", [mark, , room] = [...cell.children], fill = /** @type {HTMLElement} */ (room.firstElementChild);
       cell.dataset.state = state;
       cell.setAttribute("aria-checked", state === "p" ? "mixed" : String(state === "y"));
       cell.setAttribute("aria-label", blockWords(blocks[i], state, all, rates[i] ?? null));
