@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as words from "../../dlwidgets/views/finetune/words.js";
-import { whole } from "../../dlwidgets/views/finetune/bar.js";
+import { namesThatFit } from "../../dlwidgets/views/finetune/bar.js";
 import { timeOf } from "../../dlwidgets/views/finetune/rows.js";
 
 /** @param {string} name @param {number} many @param {boolean} [head] @returns {import("../../dlwidgets/views/finetune/words.js").Block} */
@@ -84,7 +84,7 @@ test("a time is steps or epochs, and what is no number goes to be refused in a s
 });
 
 test("a name stands whole where its neighbours leave room, and no two touch", () => {
-  const wide = 60, widths = [30, 75, 20, 70, 70, 24, 76], shown = whole(widths, wide);
+  const wide = 60, widths = [30, 75, 20, 70, 70, 24, 76], shown = namesThatFit(widths, wide);
   assert.deepEqual(shown, [true, true, true, true, false, true, true]);
   const spans = widths.map((width, i) => [i * wide - width / 2, i * wide + width / 2]).filter((_, i) => shown[i]);
   assert.ok(spans.slice(1).every(([from], i) => from > spans[i][1]));

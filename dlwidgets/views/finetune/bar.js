@@ -16,7 +16,7 @@ const widthOf = (node) => (node.textContent ?? "").length * LETTER;
  * Which names stand whole below columns of one width: each may use the room that its neighbours leave.
  * @param {number[]} widths of the names [px] @param {number} wide of a column [px]
  */
-export function whole(widths, wide) {
+export function namesThatFit(widths, wide) {
   let before = -1;
   return widths.map((width, i) => {
     const free = before < 0 || (width + widths[before]) / 2 + 4 <= (i - before) * wide;
@@ -92,7 +92,7 @@ export function barOf(want, signal) {
   const paint = () => {
     const { blocks, states, all, rates, off } = shown, seen = preview || states, most = Math.max(1, ...blocks.map((block) => block[3]));
     const wide = columns.clientWidth / Math.max(1, blocks.length);
-    const widths = labels.map(widthOf), there = whole(widths, wide);
+    const widths = labels.map(widthOf), there = namesThatFit(widths, wide);
     labels.forEach((label, i) => label.toggleAttribute("data-off", !there[i]));
     columns.toggleAttribute("data-ends", 2 * there.filter((one) => !one).length > labels.length);
     columns.toggleAttribute("data-bare", cells.some((cell) => widthOf(cell.children[1]) > wide - 4));
