@@ -80,17 +80,16 @@ class OwnLossTrial:
         self.example = inputs, targets
         found, own = Task("detection", self.loss, "the targets are boxes with labels", _names(self.classes)), None
         if self.step is None and self.loss is None:
-            own, why = self._try(find_call(self.model, inputs), *raw, single=True)
-            if own is None and "(ValueError: " in why:  # a detector, which says what is wrong with the data
-                raise ValueError(f"{type(self.model).__name__} gives no loss for the first images{why}.")
+            own, error = self._try(find_call(self.model, inputs), *raw, single=True)
+            name = type(self.model).__name__
+            if isinstance(error, ValueError):  # it was called as it wants, and says what is wrong with the data
+                raise ValueError(f"{name} says of the first images: {quote_error(error)}") from error
             if own is None:
-                said = f"The targets are boxes, and {type(self.model).__name__} gives no loss for them{why}"
-                if why.startswith(" (ValueError"):  # it was called as it wants, and says what is wrong with them
-                    raise ValueError(f"{said}.")
                 raise ValueError(
-                    f"{said}: a detector is called as model(images, targets) and returns a dict of losses in train "
-                    "mode; for any other pass training_step=(model, batch) -> loss."
-                )
+                    f"The targets are boxes, and {name} gives no loss for them{_because(error)}: a detector is called "
+                    "as model(images, targets) and returns a dict of losses in train mode; for any other pass "
+                    "training_step=(model, batch) -> loss."
+                ) from error
         if not self._detects(inputs):
             if self.task == "detection":
                 raise ValueError(
@@ -125,10 +124,10 @@ class OwnLossTrial:
         if call is None:
             return None
         inputs, targets = slice_rows((inputs, targets), 0, _TRY)
-        own, why = self._try(call, inputs, targets)
+        own, error = self._try(call, inputs, targets)
         if own is None:
-            if why and call.by_name and call.key == "labels":
-                raise ValueError(f"{type(self.model).__name__} gives no loss for a batch{why}.")
+            if error is not None and call.by_name and call.key == "labels":
+                raise ValueError(f"{type(self.model).__name__} gives no loss for a batch{_because(error)}.") from error
             return None
         self.example = inputs, targets
         logits = find_logits(self._run(lambda: own(self.model, *map(self._there, (inputs, targets)))))
@@ -137,11 +136,11 @@ class OwnLossTrial:
 
     def _try(
         self, call: OwnLoss | None, inputs: Any, targets: Any, single: bool = False
-    ) -> tuple[OwnLoss | None, str]:  # fmt: skip
+    ) -> tuple[OwnLoss | None, Exception | None]:  # fmt: skip
         """Return how the loss is had, or None and what failed."""
         if call is None:
-            return None, ""
-        why = ""
+            return None, None
+        failed: Exception | None = None
         for in_training in (True,) if single else (False, True):
             tried = replace(call, single=single, in_training=in_training)
 
@@ -156,11 +155,11 @@ class OwnLossTrial:
             try:
                 found = self._run(work)
             except Exception as error:  # noqa: BLE001 - whatever it raises is told
-                why = f" ({type(error).__name__}: {quote_error(error).rstrip('.')})"
+                failed = error
                 continue
             if found is not None:
-                return found, ""
-        return None, why
+                return found, None
+        return None, failed
 
     def _run(self, work: Callable[[], Any]) -> Any:
         with use_device(self.model, self.device), eval_mode(self.model):
@@ -169,6 +168,10 @@ class OwnLossTrial:
     def _there(self, tree: Any) -> Any:
         """Return a copy on the device: the model may write into it."""
         return tree_map(lambda tensor: tensor.to(self.device, copy=True), tree)
+
+
+def _because(error: Exception | None) -> str:
+    return "" if error is None else f" ({type(error).__name__}: {quote_error(error).rstrip('.')})"
 
 
 def _names(classes: Sequence[str] | None) -> tuple[str, ...] | None:
