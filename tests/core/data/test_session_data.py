@@ -381,7 +381,7 @@ def test_wishes_start_as_what_is_in_force():
         "lr_groups": [
             {"factor": 1.0, "lr": 0.5, "own": 0, "parameters": numbers, "training": numbers, "patterns": []},
         ],
-        "lr_scale": None, "unfreeze_at": None, "timetable": [], "loss_weights": None,
+        "lr_scale": None, "unfreeze_at": None, "timetable": [], "loss_weights": None, "head": None,
         "accumulate": 1, "effective_batch": 5, "normalise": None, "dropout": None, "label_smoothing": 0.0,
         "input_scaling": None, "loss_function": None, "loss_in_words": "CrossEntropyLoss",
         "ema": None, "precision": "full", "early_stopping": None,

@@ -102,7 +102,7 @@ def test_what_is_no_control_of_the_loop_is_set_too(session, page, row, said, wis
 
 
 def test_every_control_of_a_session_has_its_place_in_the_panel(session):
-    elsewhere = {"lr", "batch_size", "clip", "trainable", "reinitialise", "loss_function"}
+    elsewhere = {"lr", "batch_size", "clip", "trainable", "reinitialise", "loss_function", "head"}
     assert {*names_of(steers=True)} - elsewhere <= {row.control for row in rows_of(session).values()}
 
 
