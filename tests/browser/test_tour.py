@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import pytest
 from PIL import Image, ImageOps
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from .lab import Lab
 from .panel import Panel
@@ -194,10 +195,12 @@ def test_9_text_few_controls_and_effect_stand_on_one_screen_and_nothing_is_left_
         place = Place(tour, heading)
         effects = place.cell.locator(".dlw-curves, .dlw-conf-tile, .dlw-act-sheet, .dlw-doctor")
         expect(effects.first).to_be_visible()
-        effects = effects.all()
-        boxes = [box for box in (one.bounding_box() for one in effects) if box]
-        top = place.heading.bounding_box()
-        assert boxes and top is not None
+
+        def drawn(effects: Locator = effects) -> list[Any]:
+            return [box for one in effects.all() if (box := one.bounding_box())]
+
+        boxes, top = tour.wait_for(drawn, f"the effect of {heading}"), place.heading.bounding_box()
+        assert top is not None
         high[heading] = max(box["y"] + box["height"] for box in boxes) - top["y"]
         sight = place.cell.locator(".jp-Cell-outputWrapper").evaluate(FIRST_SIGHT)
         most = max(most, len(sight["controls"]), sight["stops"])
