@@ -44,6 +44,7 @@ from .core.doctor.rate_finder import RateSearch, check_range, search_rates
 from .core.doctor.remedies import Case, Offer, find_remedy, offer_remedies, take_remedy
 from .core.doctor.report import write_report
 from .core.doctor.trials import RemedyTrials, choose_offers, plan_trials
+from .core.layers.framework import adopt, handed_over
 from .core.layers.walk import numel_of
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
@@ -377,6 +378,7 @@ class Session(HasTraits):
         checkpoint_every: float = 60.0,
         **unknown: Any,
     ) -> None:
+        model = adopt(model)
         _refuse_shared(model)
         # A control that is not written out above is an option and a trait all the same.
         unlisted = [one for one in CONTROLS if not self.has_trait(one.name)]
@@ -431,7 +433,7 @@ class Session(HasTraits):
     @property
     def model(self) -> nn.Module:
         """The model."""
-        return self._run.loop.model
+        return handed_over(self._run.loop.model)
 
     @property
     def _task(self) -> Task:

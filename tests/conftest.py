@@ -12,6 +12,8 @@ import pytest
 # Before torch is imported anywhere: with two cores, one thread of arithmetic leaves one core to the browser.
 # Tests of the threads themselves set their own.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Keras would look for TensorFlow; the script that runs these tests on other backends says which.
+os.environ.setdefault("KERAS_BACKEND", "torch")
 # Tests start some hundred interpreters: none need compile the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # nbformat would check web addresses by it, which no notebook here needs; it takes four seconds to load.

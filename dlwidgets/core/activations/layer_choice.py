@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
+from ..layers.framework import adopt
 from ..layers.walk import kind_of, walk
 from .attention import ATTENTION
 
@@ -26,6 +27,7 @@ def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
     A layer used under two paths is listed under both, a compiled model as what it was compiled from. What is
     no module is a TypeError.
     """
+    model = adopt(model)
     if not isinstance(model, nn.Module):
         raise TypeError(f"activations wants a torch.nn.Module, not {type(model).__name__}.")
     return {layer.path: layer.module for layer in walk(model)}

@@ -102,12 +102,18 @@ def describe_shapes(tree: Any) -> str:
     return ", ".join(found) if found else type(tree).__name__
 
 
+#: How models of other frameworks are called, by their class: `(model, inputs) -> output`. An adapter enters its own.
+CALLS: dict[type, Callable[[Any, Any], Any]] = {}
+
+
 def call_model(model: Callable[..., Any], inputs: Any) -> Any:
     """Call `model`: a tuple or list gives positional arguments, a dict keywords.
 
     As one argument it is given a list of several where it takes one alone (images to find things in), a dict
     whose keys it does not take (a batch by name), and every other object.
     """
+    if CALLS and (call := CALLS.get(type(model))) is not None:
+        return call(model, inputs)
     stars = find_stars(model, inputs)
     return model(**inputs) if stars == "**" else model(*inputs) if stars else model(inputs)
 

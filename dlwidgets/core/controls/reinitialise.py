@@ -17,7 +17,7 @@ from ..base.numbers import read_count
 from ..base.random_state import RandomStates
 from ..base.words import did_you_mean, pluralize, quote_error, quote_names
 from ..layers.structure import expression_of, has_wrapped_weight
-from ..layers.walk import uncompiled
+from ..layers.walk import module_at, uncompiled
 from .control import Control, Unwritable, Writer
 from .patterns import WHOLE_MODEL, FreezableParts, list_few, statistics_of
 
@@ -83,8 +83,8 @@ def plan_drawings(model: nn.Module, wish: Redrawn) -> list[Drawing]:
     found: dict[int, Drawing] = {}
     whole = uncompiled(model)
     for path in wish.layers:
-        _refuse_unready(path, whole.get_submodule(path))
-        drawn = list(_find_drawings(whole, path, whole.get_submodule(path), wish.init))
+        _refuse_unready(path, module_at(whole, path))
+        drawn = list(_find_drawings(whole, path, module_at(whole, path), wish.init))
         if not drawn:
             raise ValueError(f"{path!r} has no parameters to draw anew.{_others(model)}")
         found |= {id(one.layer): one for one in drawn}

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from ..controls.parameter_groups import groups_by_id
 from ..controls.patterns import statistics_of
 from ..layers.unregistered import find_unregistered
-from ..layers.walk import Layer, numel_of, uncompiled, walk
+from ..layers.walk import Layer, module_at, numel_of, uncompiled, walk
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def is_frozen(model: nn.Module, layer: Layer) -> bool:
     """Say whether a layer's parameters, or those around it, are all frozen."""
     own = [*layer.module.parameters()]
     if not own and layer.parent:
-        own = [*uncompiled(model).get_submodule(layer.parent).parameters()]
+        own = [*module_at(uncompiled(model), layer.parent).parameters()]
     return bool(own) and not any(one.requires_grad for one in own)
 
 
@@ -49,7 +49,7 @@ def find_mover(model: nn.Module, optimizers: Iterable[Optimizer], name: str) -> 
     The first is a clause, the second "" where none helps; None where it cannot be told.
     """
     path, _, own = name.rpartition(".")
-    module = uncompiled(model).get_submodule(path)
+    module = module_at(uncompiled(model), path)
     tensor = getattr(module, own, None)
     for optimizer in optimizers:
         if id(tensor) in groups_by_id(optimizer):

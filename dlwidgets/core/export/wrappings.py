@@ -13,6 +13,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from ..layers.structure import expression_of
+from ..layers.walk import module_at
 from .module_expression import write_module
 from .sources import Sources
 from .text import format_call
@@ -53,7 +54,7 @@ class Wrapping:
             args, texts = [made], [*texts, text]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # some of these functions are on their way out
-            self.function(model.get_submodule(self.path), self.key, *args, **dict(self.settings))
+            self.function(module_at(model, self.path), self.key, *args, **dict(self.settings))
         head = _HEADS[self.function]
         sources.imports.add(
             "from torch import nn" if head.startswith("nn.") else "from torch.nn.utils import prune"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from .walk import kind_of, numel_of, uncompiled
+from .walk import kind_of, module_at, numel_of, uncompiled
 
 #: Fewer blocks than this are opened, and so is one that holds more than this share of all parameters, up to as many.
 _FEW, _MOST_OF_IT, _MANY = 4, 0.6, 12
@@ -78,9 +78,9 @@ def tensors_at(model: nn.Module, path: str) -> list[nn.Parameter]:
     """Return a layer's parameters with all inside, or one by name."""
     owner, _, name = path.rpartition(".")
     try:
-        return [*model.get_submodule(path).parameters()]
+        return [*module_at(model, path).parameters()]
     except AttributeError:
-        found = model.get_submodule(owner)._parameters.get(name)
+        found = module_at(model, owner)._parameters.get(name)
         return [] if found is None else [found]
 
 
@@ -103,7 +103,7 @@ def _open(layer: nn.Module, path: str, seen: set[int]) -> Iterator[Block]:
 def _inside(root: nn.Module, block: Block) -> list[Block]:
     """Return what a block of one layer holds, as blocks."""
     kept = {id(tensor) for tensor in block.tensors}
-    inside = _open(root.get_submodule(block.paths[0]), block.paths[0], set())
+    inside = _open(module_at(root, block.paths[0]), block.paths[0], set())
     return [
         replace(one, tensors=own) for one in inside if (own := tuple(each for each in one.tensors if id(each) in kept))
     ]
@@ -113,10 +113,10 @@ def _to_open(root: nn.Module, blocks: Sequence[Block], in_head: set[int], total:
     """Return the numbers of blocks to open."""
     found, large = set[int](), list[tuple[int, int]]()
     for number, block in enumerate(blocks):
-        if block.kind == "parameter" or next(root.get_submodule(block.paths[0]).children(), None) is None:
+        if block.kind == "parameter" or next(module_at(root, block.paths[0]).children(), None) is None:
             continue
         # Stages of plain layers are what people name: one that is large is no reason to look into it.
-        deep = any(next(child.children(), None) is not None for child in root.get_submodule(block.paths[0]).children())
+        deep = any(next(child.children(), None) is not None for child in module_at(root, block.paths[0]).children())
         if len({id(tensor) in in_head for tensor in block.tensors}) > 1 or len(blocks) < _FEW:
             found.add(number)
         elif deep and block.parameters > _MOST_OF_IT * total and len(blocks) < _MANY:

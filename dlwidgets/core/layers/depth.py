@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from .walk import uncompiled
+from .walk import module_at, uncompiled
 
 _LISTS = (nn.Sequential, nn.ModuleList)
 
@@ -41,8 +41,8 @@ def order_blocks(model: nn.Module) -> list[tuple[str, ...]]:
 def _fewest(model: nn.Module, paths: list[str]) -> tuple[str, ...]:
     """Return the one layer that is all of some paths, or these."""
     while parent := paths[0].rpartition(".")[0]:
-        inside = {id(one) for path in paths for one in model.get_submodule(path).parameters()}
-        if inside != {id(one) for one in model.get_submodule(parent).parameters()}:
+        inside = {id(one) for path in paths for one in module_at(model, path).parameters()}
+        if inside != {id(one) for one in module_at(model, parent).parameters()}:
             break
         paths = [parent]
     return tuple(paths)

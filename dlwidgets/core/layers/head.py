@@ -16,9 +16,10 @@ from torch.nn.parameter import is_lazy
 from ..base.isolation import preserve_random_state
 from ..base.numbers import read_count, read_integer
 from ..base.words import did_you_mean, pluralize, quote_error
+from .framework import adopt
 from .split import propose_split
 from .structure import has_wrapped_weight
-from .walk import kind_of, uncompiled
+from .walk import kind_of, module_at, uncompiled
 
 #: Attributes in which models keep how many classes they have, and those in which detectors do.
 _COUNTS = ("num_classes", "n_classes", "num_labels", "n_labels", "num_columns", "nclasses", "nb_classes", "nc")
@@ -73,6 +74,7 @@ def with_head(
     ------
     TypeError, ValueError : in a sentence, why not; the model is as it was.
     """
+    model = adopt(model)
     if not isinstance(model, nn.Module):
         raise TypeError(f"A torch.nn.Module is wanted, not {type(model).__name__}.")
     count, names = read_new_classes(classes)
@@ -182,7 +184,7 @@ def ask_model(model: nn.Module, count: int) -> nn.Module:
     made = made if isinstance(made, nn.Module) else model
     for path, module in made.named_modules() if made is model else ():
         if id(module) not in known:
-            module.training = made.get_submodule(path.rpartition(".")[0]).training
+            module.training = module_at(made, path.rpartition(".")[0]).training
         for one in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
             if id(one) not in known and not is_lazy(one):
                 one.data = one.data.to(like.device, like.dtype if one.is_floating_point() else None)

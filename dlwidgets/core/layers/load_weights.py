@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from ..base.training_models import refuse_training
 from ..base.weight_file import read_weights
 from ..base.words import pluralize, quote_names
+from .framework import adopt
 from .kinds import dtype_name, packed_weights, shape_words
 from .split import propose_split
 from .walk import kind_of, uncompiled
@@ -145,6 +146,7 @@ def load_weights(
         is as it was.
     RuntimeError : a session trains the model just now: `session.load_weights()` does it between two steps.
     """
+    model = adopt(model)
     if not isinstance(model, nn.Module):
         raise TypeError(f"A torch.nn.Module is wanted, not {type(model).__name__}: load_weights(model, 'weights.pt').")
     refuse_training(model, "session.load_weights(...) does it between two steps")

@@ -12,8 +12,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd
 
 from ..base.words import quote_names
+from .framework import adopt
 from .summary import Summary, summary
-from .walk import HOLDERS, kind_of, uncompiled
+from .walk import HOLDERS, kind_of, module_at, uncompiled
 
 #: What people call heads, what is a part of the head where a backbone is named beside it, and backbones.
 _HEAD = re.compile(
@@ -60,7 +61,7 @@ def propose_split(model: nn.Module, example: Any = None) -> Split:
     example : a batch, the `Summary` of the model, or a function that returns that, called where it is needed: layers
         count in the order of their calls. None: in the order in which they were registered.
     """
-    return _Search(model, example).propose()
+    return _Search(adopt(model), example).propose()
 
 
 class _Search:
@@ -77,7 +78,7 @@ class _Search:
         around = [core]
         while len(parts := self._parts(core, path)) == 1 and not [*core.parameters(recurse=False)]:
             path = parts[0]
-            around.append(core := self._root.get_submodule(path))
+            around.append(core := module_at(self._root, path))
         for rule in (self._noted, self._named, self._layered):
             for heads, why in rule(core, path, around):
                 if heads and (backbone := tuple(self._rest("", heads))):
@@ -102,7 +103,7 @@ class _Search:
 
     def _rest(self, path: str, heads: Sequence[str]) -> Iterator[str]:
         """Yield the fewest paths that have all other parameters."""
-        module = self._root.get_submodule(path)
+        module = module_at(self._root, path)
         if path in heads:
             return
         if path and not any(head.startswith(f"{path}.") for head in heads):
@@ -124,7 +125,7 @@ class _Search:
         base = getattr(core, str(getattr(core, "base_model_prefix", "") or "-"), None)
         if isinstance(base, nn.Module) and base is not core:
             name = core.base_model_prefix
-            heads = [one for one in self._parts(core, path) if self._root.get_submodule(one) is not base]
+            heads = [one for one in self._parts(core, path) if module_at(self._root, one) is not base]
             yield heads, f"{name!r} is the model without its head, as its class says."
         for module in around:
             plan, parts = getattr(module, "yaml", None), [_join(path, str(n)) for n in range(len(core._modules))]
@@ -147,13 +148,13 @@ class _Search:
         if backbones:
             order = self._in_order(names)
             after = order[max(map(order.index, backbones)) + 1 :]
-            heads = [one for one in after if not isinstance(self._root.get_submodule(one), _NORMS)]
+            heads = [one for one in after if not isinstance(module_at(self._root, one), _NORMS)]
             yield heads, f"{quote_names(backbones, 3)} {_are(backbones)} named as backbones are."
 
     def _layered(self, core: nn.Module, path: str, around: Sequence[nn.Module]) -> Iterator[_Found]:
         """Go by layers: what follows pooling, is dense, or last."""
         units = list(self._units(core, path))
-        modules = [self._root.get_submodule(one) for one in units]
+        modules = [module_at(self._root, one) for one in units]
         ends = [number for number, one in enumerate(modules) if isinstance(one, _ENDS)]
         for end in ends[-1:]:
             after = [one for one, module in zip(units[end + 1 :], modules[end + 1 :]) if _held(module)]
@@ -177,7 +178,7 @@ class _Search:
         """Yield the paths of a model's parts in order, long sequences opened."""
         names = [name for name, child in module._modules.items() if child is not None]
         for one in self._in_order(_join(path, name) for name in names):
-            part = self._root.get_submodule(one)
+            part = module_at(self._root, one)
             ends = any(isinstance(inner, (*_ENDS, *_DENSE)) for inner in part.modules())
             if type(part) in (nn.Sequential, *HOLDERS) and ends and not _is_dense(part, norms=True):
                 yield from self._units(part, one)
@@ -193,10 +194,10 @@ class _Search:
         if tied:
             return f" But {tied[0][0]!r} is one tensor with {tied[0][1]!r}: what freezes one freezes both."
         inside = [
-            path for head in heads for path, module in root.get_submodule(head).named_modules(prefix=head)
+            path for head in heads for path, module in module_at(root, head).named_modules(prefix=head)
             if [*module.parameters(recurse=False)]
         ]  # fmt: skip
-        if len(inside) > 1 and isinstance(root.get_submodule(heads[0]), nn.Sequential) and len(heads) == 1:
+        if len(inside) > 1 and isinstance(module_at(root, heads[0]), nn.Sequential) and len(heads) == 1:
             return f" Its last layer alone, {inside[-1]!r}, could be chosen as well."
         paths = dict(root.named_modules())
         if len(backbone) == 1 and backbone[0] in paths:

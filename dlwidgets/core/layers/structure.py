@@ -15,6 +15,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from ..base.literals import is_plain
+from .walk import module_at
 
 #: What every module has.
 _OWN = frozenset(vars(nn.Module()))
@@ -90,7 +91,7 @@ def structure(model: nn.Module) -> Structure:
         attribute = key.partition(".")[0]
         if not hasattr(parameter, "shape"):
             continue
-        if key and _is_split(model.get_submodule(path[1:]), attribute):
+        if key and _is_split(module_at(model, path[1:]), attribute):
             if key.endswith("original0"):
                 continue
             name = f"{path}.{attribute}"[1:]

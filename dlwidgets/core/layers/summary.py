@@ -18,6 +18,7 @@ from ..pictures.picture import time_first
 from .axes import time_first_sentence
 from .example_input import Example, from_input, from_shape, holds_tensors, input_hint
 from .forward import TracedForward, clear_frames, trace_forward
+from .framework import adopt
 from .kinds import dtype_name, layer_arguments, masked_weights, packed_weights, shape_words
 from .trace import Failure, Record, Shapes
 from .unregistered import find_unregistered
@@ -209,6 +210,7 @@ def summary(
     """
     if other:
         raise TypeError(f"summary takes no {_meant(next(iter(other)), model)}")
+    model = adopt(model)
     layers = walk(model)
     if input is not None and input_shape is not None:
         raise ValueError("Both input and input_shape were given: one of them is wanted.")

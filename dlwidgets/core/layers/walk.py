@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from .framework import adopt, counted_beside
+
 #: Modules that only hold others and are never called themselves.
 HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
 
@@ -38,6 +40,7 @@ def walk(model: nn.Module) -> list[Layer]:
     A module that is held in two places is listed in both, with what is inside it in the first alone. A
     compiled model is listed as what it was compiled from. Raises TypeError: `model` is no module.
     """
+    model = adopt(model)
     if not isinstance(model, nn.Module):
         given = type(model).__name__
         if isinstance(model, type):
@@ -56,6 +59,39 @@ def walk(model: nn.Module) -> list[Layer]:
 
     model = uncompiled(model)
     return list(visit(model, "", kind_of(model), 0, None))
+
+
+def module_at(model: nn.Module, path: str) -> nn.Module:
+    """Return the module at a path; "" for the model.
+
+    As `get_submodule`, which asks for attributes: those of a Keras model shadow a layer named "output".
+
+    Raises
+    ------
+    AttributeError : there is none.
+    """
+    for name in path.split(".") if path else ():
+        inside = model._modules.get(name)
+        if inside is None:
+            raise AttributeError(f"{type(model).__name__} has no layer {name!r}, as {path!r} says.")
+        model = inside
+    return model
+
+
+def tensor_at(model: nn.Module, name: str) -> torch.Tensor:
+    """Return the parameter or buffer of a name, as in the state dict.
+
+    Raises
+    ------
+    AttributeError : there is none.
+    """
+    path, _, key = name.rpartition(".")
+    module = module_at(model, path)
+    found = module._parameters.get(key)
+    found = module._buffers.get(key) if found is None else found
+    if found is None:
+        raise AttributeError(f"{type(module).__name__} has no parameter or buffer {key!r}, as {name!r} says.")
+    return found
 
 
 def uncompiled(model: nn.Module) -> nn.Module:
@@ -105,6 +141,7 @@ def holdings_of(layers: Sequence[Layer]) -> dict[str, Holding]:
             if (holder := first.setdefault(id(tensor), layer.path)) != layer.path:
                 holding.tied += numel_of(tensor)
                 holding.tied_to = holding.tied_to or holder
+        holding.own += sum(map(numel_of, counted_beside(layer.module)))
         kept = layer.module._buffers.values()
         holding.buffers = {id(buffer): buffer for buffer in kept if buffer is not None}
     for layer in reversed(layers):

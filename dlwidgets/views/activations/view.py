@@ -20,6 +20,7 @@ from ...core.base.words import did_you_mean, name_kind
 from ...core.data.samples import PlainSamples
 from ...core.data.task import TASKS, read_class_names
 from ...core.layers.example_input import read_rows
+from ...core.layers.framework import adopt
 from ...core.layers.walk import HOLDERS, kind_of
 from ...core.pictures.picture import SORTS
 from ...session import Session
@@ -137,7 +138,7 @@ class ActivationBrowser(View):
             raise ValueError(f"per is 'layer' or 'map', not {per!r}.")
         if sort not in SORTS:
             raise ValueError(f"sort is {', '.join(map(repr, SORTS))}, not {sort!r}.")
-        model = source.model if session is not None else source
+        model = adopt(source.model if session is not None else source)
         paths = layer_paths(model)
         if isinstance(layer, nn.Module):
             layer = next((path for path, module in paths.items() if module is layer), repr(layer))

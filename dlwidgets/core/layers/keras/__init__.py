@@ -1,0 +1,1 @@
+"""Keras 3: all that the house knows of it, asked through `layers.framework`."""
