@@ -1,4 +1,4 @@
-"""What the house asks of a model's framework; torch's own answers stand here."""
+"""What the house asks of a framework, and torch's own answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def adopt(model: Any) -> Any:
     returned, always the same one. What is no model comes back as it is.
     """
     adapter = _adapter(type(model))
-    return model if adapter is None else adapter.adopt(model)
+    return model if adapter is None else adapter.register_layers(model)
 
 
 def handed_over(model: Any) -> Any:
@@ -27,7 +27,7 @@ def handed_over(model: Any) -> Any:
 
 
 def acts_as(module: Any, kinds: type | tuple[type, ...]) -> bool:
-    """Say whether a layer is, or does what is done by, one of torch's kinds.
+    """Say whether a layer does what one of torch's kinds does.
 
     Attributes of a layer of another framework have other names.
     """
@@ -43,12 +43,12 @@ def counted_beside(module: nn.Module) -> list[torch.Tensor]:
     Keras counts the moving statistics of BatchNormalization; torch counts none.
     """
     adapter = _adapter(type(module))
-    return [] if adapter is None else adapter.counted_beside(module)
+    return [] if adapter is None else adapter.statistics_counted(module)
 
 
 @cache
 def _adapter(kind: type) -> ModuleType | None:
-    """Return what knows a class's framework; None for torch's own and for what is no model."""
+    """Return what knows a class's framework; None for torch's own."""
     if any(one.__module__ == "keras.src.layers.layer" for one in kind.__mro__):
         from .keras import adoption
 

@@ -79,7 +79,7 @@ def module_at(model: nn.Module, path: str) -> nn.Module:
 
 
 def tensor_at(model: nn.Module, name: str) -> torch.Tensor:
-    """Return the parameter or buffer of a name, as in the state dict.
+    """Return the parameter or buffer of a name.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from torch import nn
 from ...base.trees import CALLS
 
 
-def adopt(model: Any) -> Any:
+def register_layers(model: Any) -> Any:
     """Register the layers of a Keras model in it; return it."""
     if not isinstance(model, nn.Module):
         from .mirror import mirror
@@ -50,19 +50,19 @@ def call(model: Any, inputs: Any) -> Any:
 
 
 def counterpart(layer: Any) -> type:
-    """Return the torch class that does what a Keras layer does; `nn.Module` where none does."""
+    """Return the torch class that does the same, or `nn.Module`."""
     names = (one.__name__ for one in type(layer).__mro__ if one.__module__.startswith("keras."))
     return next((_COUNTERPARTS[name] for name in names if name in _COUNTERPARTS), nn.Module)
 
 
-def counted_beside(layer: Any) -> list[torch.Tensor]:
-    """List the buffers that `count_params()` counts: all but the states of seed generators."""
+def statistics_counted(layer: Any) -> list[torch.Tensor]:
+    """List the buffers that `count_params()` counts: no seed states."""
     return [variable._value for variable in getattr(layer, "_non_trainable_variables", ())]
 
 
 @cache
 def is_layer(kind: type) -> bool:
-    """Say whether a class is one of Keras's layers, or made from one."""
+    """Say whether a class is a layer of Keras."""
     return any(one.__module__ == "keras.src.layers.layer" for one in kind.__mro__)
 
 
