@@ -20,13 +20,14 @@ from ..base.trees import Takes, call_model, tree_map, tree_tensors
 from ..base.unbound import hear_unbound
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
+from ..layers.framework import adopt
 from ..layers.walk import kind_of
 from .attention import ATTENTION, Attended, AttentionMode
 from .cap import CAP, CappedTensors
 from .distribution import ATTENDING, limits_of
 from .forward_pass import ForwardFailed, forward_failed, must_be_built, on_device_of, why_not_called
 from .functional import FunctionalOperations
-from .layer_choice import Layers, choose, layer_paths, matching, split_attention, split_operations
+from .layer_choice import Layers, by_path, choose, layer_paths, matching, split_attention, split_operations
 from .result import Activations
 
 __all__ = ["Activations", "ForwardFailed", "activations"]
@@ -52,8 +53,8 @@ def activations(
     inputs : a tensor or array, a tuple of positional inputs or a dict of keywords, with a batch axis as the
         model wants it. Moved to the model's device; floating arrays take its dtype, tensors keep theirs.
     layers : a path ("features.3", "" for the model itself), a glob over paths ("features.*", where ``*``
-        also stands for dots), a module type (``nn.Conv2d``), or a list of these. None: every layer that
-        holds no others. With ``[attention]`` at its end, a path or glob means the attention weights alone:
+        also stands for dots), a module type (``nn.Conv2d``), a layer itself, or a list of these. None: every
+        layer that holds no others. With ``[attention]`` at its end, a path or glob means the attention weights alone:
         ``"*[attention]"`` are those of the whole model. A name that no path has may be that of a functional
         operation, as ``"add_1"`` or ``"relu*"``.
     of : "outputs", or "inputs" for what the layers are given; these are named likewise, by position or
@@ -79,17 +80,18 @@ def activations(
 
     Raises
     ------
-    TypeError : `model` is no module, or `layers` holds something else than text and types.
+    TypeError : `model` is no module, or `layers` holds something else than text, types and layers.
     ValueError : no layer matches, or the model has layers that are not built yet or hold no values; or a
         functional operation is named, and the model does not trace.
     ForwardFailed : the model could not run on `inputs`.
     """
+    model = adopt(model)
     modules = layer_paths(model)
     if of not in ("outputs", "inputs"):
         raise ValueError(f'of is "outputs" or "inputs", not {of!r}.')
     if cap is not None and cap <= 0:
         raise ValueError(f"cap is a number of bytes, at least 1, or None for no limit; {cap!r} is neither.")
-    layers, names = split_operations(modules, layers)
+    layers, names = split_operations(modules, by_path(modules, layers))
     recording = Recording(model, modules, inputs, layers, of, cap)
     operations = FunctionalOperations(model, recording.inputs, modules, names, functional)
     with isolate_model(model) as eager:

@@ -16,6 +16,8 @@ from ..base.isolation import run_forward
 from ..base.outputs import between_transforms, outside_transforms
 from ..base.slices import pause
 from ..base.trees import call_model, tree_map, tree_tensors
+from ..layers.axes import channel_axis
+from ..layers.framework import acts_as, attention_of, gates_of, kernels_of
 from ..layers.walk import kind_of
 from ..pictures.picture import Kind, Picture, Sort, make_bars, stack_maps
 from ..pictures.statistics import compute_statistics
@@ -71,6 +73,7 @@ def filters(
     order: Sequence[int] | None = None,
     at_slice: int | None = None,
     image: tuple[int, ...] = (),
+    channels_last: bool = False,
     part: int = 0,
 ) -> Filters:
     """Draw the weights of `layer`, copied, so that training changes nothing.
@@ -87,19 +90,18 @@ def filters(
     budget : the bytes that the tiles may take.
     by, order, at_slice : as for `make_picture`.
     image : (C, h, w) of what a dense layer looks at; else it is taken for a vector.
-    part : which of a recurrent layer's matrices: 0 what it makes of its input, 1 of its own past.
+    channels_last : whether the vector that was made of the image has its channels last.
+    part : which of the layer's matrices, see `weight_parts`.
     """
     draw: Draw = partial(stack_maps, budget=budget)
     if any(weight.is_meta for weight in layer.parameters(recurse=False)):
         return Filters(reason="has its weights elsewhere, and has them brought only while it runs")
-    if isinstance(layer, nn.MultiheadAttention):
+    if acts_as(layer, nn.MultiheadAttention):
         return _attention(layer, draw)
-    if isinstance(layer, nn.RNNBase):
+    if isinstance(layer, nn.RNNBase) or gates_of(layer) is not None:
         return _gates(layer, draw, part)
-    weight = getattr(layer, "weight", None)
-    # A quantised layer has a method of this name.
-    weight = weight() if callable(weight) and not isinstance(weight, torch.Tensor) else weight
-    if not isinstance(weight, torch.Tensor):
+    weight = weight_of(layer, part)
+    if weight is None:
         return Filters(reason=f"has no weights of its own ({kind_of(layer)})")
     if weight.numel() == 0:
         return Filters(reason="has no weights: they are empty")
@@ -109,22 +111,23 @@ def filters(
     if isinstance(layer, _TRANSPOSED):
         # Filters first, as those of a plain convolution.
         weight = weight.unflatten(0, (layer.groups, -1)).transpose(1, 2).flatten(0, 1)
-    if isinstance(layer, nn.Linear) and weight.ndim == 2 and len(image) == 3:
-        weight = weight.reshape(len(weight), *image)
+    convolves = acts_as(layer, CONVOLUTIONS)
+    if acts_as(layer, nn.Linear) and weight.ndim == 2 and len(image) == 3:
+        weight = _as_images(weight, image, channels_last)
     draw = partial(draw, by=by, order=order, shape=tuple(weight.shape), found=compute_statistics(weight))
     if weight.ndim <= 1:
         found = Filters(make_bars(weight))
     elif weight.ndim == 2:
-        axes = ("map", "row", "entry") if isinstance(layer, nn.Embedding) else ("map", "unit", "input")
+        axes = ("map", "row", "entry") if acts_as(layer, nn.Embedding) else ("map", "unit", "input")
         note = f"the first {MOST} of {len(weight):,} rows" if len(weight) > 2 * MOST else ""
         rows = weight[:MOST].clone() if note else weight
         found = Filters(draw("sequence", axes, rows[None], note=note))
-    elif isinstance(layer, CONVOLUTIONS) and weight.ndim == 3:
+    elif convolves and weight.ndim == 3:
         kind: Kind = "lines" if weight.shape[1] == 1 else "maps"
         found = Filters(draw(kind, ("filter", "input channel", "position"), weight))
-    elif isinstance(layer, (*CONVOLUTIONS, nn.Linear)) and weight.ndim == 4:
+    elif (convolves or acts_as(layer, nn.Linear)) and weight.ndim == 4:
         found = _images(weight, channel, draw, budget)
-    elif isinstance(layer, CONVOLUTIONS) and weight.ndim == 5:
+    elif convolves and weight.ndim == 5:
         depth = weight.shape[2]
         at = depth // 2 if at_slice is None else min(max(0, at_slice), depth - 1)
         draw = partial(draw, slices=(depth, at))
@@ -134,6 +137,38 @@ def filters(
         maps = weight.reshape(-1, *weight.shape[-2:])
         found = Filters(draw("maps", ("filter", "row", "column"), maps, shape=tuple(maps.shape)))
     return replace(found, weight=kept if kept.numel() <= _MOST_KEPT else None)
+
+
+def weight_of(layer: nn.Module, part: int = 0) -> torch.Tensor | None:
+    """Return a layer's own weight, outputs first; or None.
+
+    `part` is the number of the one that is meant among `weight_parts`.
+    """
+    kernels = kernels_of(layer)
+    if kernels is not None:
+        return next(iter([*kernels.values()][part:] or kernels.values()), None)
+    weight = getattr(layer, "weight", None)
+    # A quantised layer has a method of this name.
+    weight = weight() if callable(weight) and not isinstance(weight, torch.Tensor) else weight
+    return weight if isinstance(weight, torch.Tensor) else None
+
+
+def weight_parts(layer: nn.Module) -> tuple[str, ...]:
+    """Return the names of a layer's weights; () of one alone.
+
+    A recurrent layer has one for its input and one for its own past; a separable convolution two kernels.
+    """
+    if isinstance(layer, nn.RNNBase) or gates_of(layer) is not None:
+        return ("[input]", "[state]")
+    names = [name for name, kernel in (kernels_of(layer) or {}).items() if kernel.ndim > 1]
+    return tuple(f"[{name}]" for name in names) if len(names) > 1 else ()
+
+
+def _as_images(rows: torch.Tensor, image: tuple[int, ...], channels_last: bool) -> torch.Tensor:
+    """Return flattened images, N x n, as images again."""
+    if not channels_last:
+        return rows.reshape(len(rows), *image)
+    return rows.reshape(len(rows), *image[1:], image[0]).movedim(-1, 1)
 
 
 def _images(weight: torch.Tensor, channel: int, draw: Draw, budget: int) -> Filters:
@@ -161,20 +196,27 @@ def _one_channel(kind: Kind, weight: torch.Tensor, channel: int, draw: Draw, not
     return Filters(made, None, channels if channels > 1 else 0, channel)
 
 
-def _gates(layer: nn.RNNBase, draw: Draw, part: int) -> Filters:
+def _gates(layer: nn.Module, draw: Draw, part: int) -> Filters:
     name = "weight_hh_l0" if part else "weight_ih_l0"
     weight = getattr(layer, name, None)
+    names = next((gates for kind, gates in _GATES.items() if isinstance(layer, kind)), ("state",))
+    if (gates := gates_of(layer)) is not None:
+        name, names, weight = ("kernel", "recurrent_kernel")[part], gates[0], gates[1 + part]
     if not isinstance(weight, torch.Tensor) or weight.ndim != 2:
         return Filters(reason="has no weights that can be shown")
-    names = next((gates for kind, gates in _GATES.items() if isinstance(layer, kind)), ("state",))
     maps = weight.detach().clone().unflatten(0, (len(names), -1))
     axes = ("gate", "unit", "past unit" if part else "input")
     note = f"{name}: {'the past state' if part else 'the input'} of the first layer"
     return Filters(draw("maps", axes, maps, shape=tuple(weight.shape), note=note, names=names))
 
 
-def _attention(layer: nn.MultiheadAttention, draw: Draw) -> Filters:
+def _attention(layer: Any, draw: Draw) -> Filters:
     names, axes = ("query", "key", "value"), ("matrix", "unit", "input")
+    if own := attention_of(layer):
+        # One beside the other where they are of one size, else the queries' alone.
+        shown = {name: one for name, one in own.items() if one.shape == own["query"].shape}
+        note = "" if len(shown) == len(own) else f"{' and '.join(shown)} alone, which are of one size"
+        return Filters(draw("maps", axes, torch.stack([*shown.values()]), names=tuple(shown), note=note))
     if layer.in_proj_weight is not None:
         maps = layer.in_proj_weight.detach().clone().unflatten(0, (3, -1))
         return Filters(draw("maps", axes, maps, names=names))
@@ -188,19 +230,21 @@ class Incoming:
     """The layer behind a layer's numbers: itself, or before elementwise ones.
 
     `shape` is, for `nn.Linear`, that of what each unit looks at: (C, h, w) where that was an image before it
-    was flattened ((1, h, w) where it was a matrix), else (n,).
+    was flattened ((1, h, w) where it was a matrix), else (n,). `channels_last` is whether it had them last.
     """
 
     path: str
     module: nn.Module
     shape: tuple[int, ...] = ()
+    channels_last: bool = False
 
     def weights(self, unit: int) -> torch.Tensor | None:
         """Return one unit of a Linear in `shape`, or None."""
-        weight = getattr(self.module, "weight", None)
-        if not isinstance(self.module, nn.Linear) or not isinstance(weight, torch.Tensor) or weight.is_meta:
+        weight = weight_of(self.module)
+        if not acts_as(self.module, nn.Linear) or weight is None or weight.is_meta or not 0 <= unit < len(weight):
             return None
-        return whole(weight)[unit].reshape(self.shape or (-1,)) if 0 <= unit < len(weight) else None
+        row = whole(weight)[unit]
+        return _as_images(row[None], self.shape, self.channels_last)[0] if len(self.shape) == 3 else row.reshape(-1)
 
 
 def whole(weight: torch.Tensor) -> torch.Tensor:
@@ -248,23 +292,27 @@ def find_incoming(
         return None
     at = own[number - 1]
     path, given, _ = calls[at]
-    while isinstance(leaves[path], ELEMENTWISE):
+    while acts_as(leaves[path], ELEMENTWISE):
         # The call that made what this one was given.
         before = next((one for one in range(at - 1, -1, -1) if _equal(calls[one][2], given)), None)
         if before is None:
             return None
         at = before
         path, given, _ = calls[at]
-    if not isinstance(leaves[path], nn.Linear):
+    if not acts_as(leaves[path], nn.Linear):
         return Incoming(path, leaves[path])
     shape: tuple[int, ...] = (given.shape[-1],)
-    for made in (*(made for _, _, made in reversed(calls[:at])), *tree_tensors(inputs)):
+    last = False
+    before_it = [(leaves[one], made) for one, _, made in reversed(calls[:at])]
+    for maker, made in (*before_it, *((eager, one) for one in tree_tensors(inputs))):
         image = given.ndim == 2 and made.ndim in (3, 4) and made.shape[-1] * made.shape[-2] > 1
         if image and made.numel() == given.numel() and _equal(made.flatten(1), given):
             # Channels by positions, or steps by units, are one map.
             shape = (1, *made.shape[1:]) if made.ndim == 3 else tuple(made.shape[1:])
+            if last := made.ndim == 4 and channel_axis(maker, made) == 3:
+                shape = (shape[-1], *shape[:-1])
             break
-    return Incoming(path, leaves[path], shape)
+    return Incoming(path, leaves[path], shape, last)
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:

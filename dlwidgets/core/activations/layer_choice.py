@@ -6,10 +6,11 @@ import difflib
 import fnmatch
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import nn
 
-from ..layers.framework import adopt
+from ..layers.framework import acts_as, adopt, given_name, handed_over, is_whole
 from ..layers.walk import kind_of, walk
 from .attention import ATTENTION
 
@@ -17,8 +18,8 @@ from .attention import ATTENTION
 _OPERATION = re.compile(r"[A-Za-z_*?][\w*?]*")
 #: Layers inside a layer of which its weights are made, or in which they are packed.
 _MAKES_WEIGHTS = frozenset({"parametrizations", "_packed_params"})
-#: How one names layers: a path, a glob over paths, a module type, or several of these.
-Layers = str | type | Iterable["str | type"] | None
+#: How one names layers: a path, a glob over paths, a module type, a layer itself, or several of these.
+Layers = str | type | nn.Module | Iterable["str | type | nn.Module"] | None
 
 
 def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
@@ -33,6 +34,36 @@ def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
     return {layer.path: layer.module for layer in walk(model)}
 
 
+def paths_of(modules: Mapping[str, nn.Module], layer: Any) -> list[str]:
+    """Return the paths of a layer itself, or of its framework's name.
+
+    [] for any other way to name it; a layer that is not in the model is a ValueError.
+    """
+    if isinstance(layer, str):
+        return [] if layer in modules else [at for at, one in modules.items() if at and given_name(one) == layer]
+    if isinstance(layer, type) or not (isinstance(layer, nn.Module) or given_name(layer)):
+        return []
+    found = [path for path, module in modules.items() if module is layer or handed_over(module) is layer]
+    if not found:
+        name = given_name(layer)
+        raise ValueError(f"{kind_of(layer)}{f' {name!r}' if name else ''} is no layer of this model.")
+    return found[:1]
+
+
+def by_path(modules: Mapping[str, nn.Module], layers: Layers) -> Layers:
+    """Return `layers` with layers and their own names as paths."""
+    if layers is None or isinstance(layers, type):
+        return layers
+    if isinstance(layers, (str, nn.Module)) or not isinstance(layers, Iterable) or given_name(layers):
+        layers = [layers]  # type: ignore[list-item]
+    found: list[Any] = []
+    for layer in layers:
+        end = ATTENTION if isinstance(layer, str) and layer.endswith(ATTENTION) else ""
+        paths = paths_of(modules, layer.removesuffix(end) if isinstance(layer, str) else layer)
+        found += [f"{path}{end}" for path in paths] or [layer]
+    return found
+
+
 def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     """Return the paths that `layers` means; None: all that hold no others.
 
@@ -42,7 +73,7 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
     first = {id(module): path for path, module in reversed(modules.items())}
     once = {path: module for path, module in modules.items() if first[id(module)] == path}
     if layers is None:
-        return [path for path, module in once.items() if is_leaf(module)]
+        return leaves(once)
     if isinstance(layers, (str, type)) or not isinstance(layers, Iterable):
         layers = [layers]
     wanted: dict[str, None] = {}
@@ -53,19 +84,31 @@ def choose(modules: Mapping[str, nn.Module], layers: Layers) -> list[str]:
             if not matches:
                 raise ValueError(no_such_layer(layer, modules))
         elif isinstance(layer, type):
-            matches = [path for path, module in once.items() if isinstance(module, layer)]
+            matches = [
+                path for path, module in once.items()
+                if isinstance(handed_over(module), layer) or acts_as(module, layer)
+            ]  # fmt: skip
             if not matches:
                 kinds = ", ".join(dict.fromkeys(kind_of(module) for module in modules.values()))
                 raise ValueError(f"The model has no layer of type {layer.__name__}; it has {kinds}.")
         else:
-            raise TypeError(f"A layer is named by its path, a glob or a module type, not by {layer!r}.")
+            raise TypeError(f"A layer is named by its path, a glob, a module type or itself, not by {layer!r}.")
         wanted.update(dict.fromkeys(matches))
     return list(wanted)
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Say whether a layer holds no others, beside its weights' makers."""
-    return all(name in _MAKES_WEIGHTS for name, _ in module.named_children())
+    """Say whether a layer holds no others, beside its weights' makers.
+
+    One that its framework makes of others, as attention, is one as well.
+    """
+    return is_whole(module) or all(name in _MAKES_WEIGHTS for name, _ in module.named_children())
+
+
+def leaves(modules: Mapping[str, nn.Module]) -> list[str]:
+    """Return the paths of the layers that hold no others."""
+    parts = tuple(f"{path}." for path, module in modules.items() if path and is_whole(module))
+    return [path for path, module in modules.items() if is_leaf(module) and not path.startswith(parts)]
 
 
 def matching(names: Iterable[str], glob: str) -> list[str]:

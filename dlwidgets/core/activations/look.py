@@ -15,15 +15,16 @@ from torch import nn
 from ..base.trees import tree_tensors
 from ..data.detection import holds_detections, on_cpu
 from ..data.samples import only_image
+from ..layers.framework import activation_of, acts_as, bias_of
 from ..layers.walk import kind_of
 from ..pictures.picture import Picture, Sort, first_sample, make_picture, with_batch_axis
 from ..pictures.statistics import to_real
 from ..pictures.thumbnail import Thumbnail, make_thumbnail
 from ..pictures.tiles import BUDGET, make_tiles
 from .activations import ForwardFailed, Recording
-from .filters import ACTIVATIONS, CONVOLUTIONS, Incoming, filters, find_incoming, whole
+from .filters import ACTIVATIONS, CONVOLUTIONS, Incoming, filters, find_incoming, weight_of, weight_parts, whole
 from .forward_pass import must_be_built
-from .layer_choice import is_leaf, layer_paths
+from .layer_choice import layer_paths, leaves
 from .result import save_arrays
 
 Show = Literal["output", "input", "filters"]
@@ -129,7 +130,7 @@ def look(
         must_be_built(modules)
     except ValueError as error:
         return Look(wanted, reason=str(error))
-    begins_1d = isinstance(next(weighing, None), (nn.Conv1d, nn.ConvTranspose1d))
+    begins_1d = acts_as(next(weighing, None), (nn.Conv1d, nn.ConvTranspose1d))
     seen = Look(wanted, input=make_thumbnail(inputs, lines=begins_1d))
     module = modules.get(layer)
     of: Literal["inputs", "outputs"] = "inputs" if wanted.show == "input" else "outputs"
@@ -139,7 +140,7 @@ def look(
         found = recording.result()
     except (ForwardFailed, ValueError) as error:
         return replace(seen, reason=str(error))
-    seen = replace(seen, kind=type(module).__name__)
+    seen = replace(seen, kind=kind_of(module))
     output = found.output
     if holds_detections(output) and len(output) == 1:
         # Boxes are looked at in a larger picture than an image by itself.
@@ -152,7 +153,7 @@ def look(
     parts = tuple(key[len(layer) :] for key in keys)
     part = wanted.part or ""
     if wanted.part not in parts:
-        weights = isinstance(module, nn.MultiheadAttention) and "[attention]" in parts
+        weights = acts_as(module, nn.MultiheadAttention) and "[attention]" in parts
         part = "[attention]" if weights else next(iter(parts), "")
     seen = replace(seen, part=part, parts=parts)
     known = {} if known is None else known
@@ -194,13 +195,14 @@ def _look_at_weights(seen: Look, module: nn.Module | None, behind: Callable[[], 
     wanted = seen.wanted
     if module is None:
         return replace(seen, reason=f"The model has no layer {wanted.layer!r}.")
-    parts = ("[input]", "[state]") if isinstance(module, nn.RNNBase) else ()
+    parts = weight_parts(module)
     part = wanted.part if wanted.part in parts else next(iter(parts), "")
-    source = behind() if isinstance(module, nn.Linear) else None
-    image = source.shape if source is not None and source.path == wanted.layer else ()
+    source = behind() if acts_as(module, nn.Linear) else None
+    known = source is not None and source.path == wanted.layer
     found = filters(
         module, wanted.channel, wanted.budget,
-        by=wanted.by, order=wanted.order, at_slice=wanted.at_slice, image=image,
+        by=wanted.by, order=wanted.order, at_slice=wanted.at_slice,
+        image=source.shape if known else (), channels_last=known and source.channels_last,
         part=parts.index(part) if parts else 0,
     )  # fmt: skip
     if found.picture is None:
@@ -217,18 +219,19 @@ def default_layer(modules: Mapping[str, nn.Module]) -> str:
     The activation is the first one that follows the convolution before another convolution does. Without a
     convolution, it is that of the first layer with weights; without weights, the first layer.
     """
-    leaves = {path: module for path, module in modules.items() if is_leaf(module)}
-    convolutions = any(isinstance(module, CONVOLUTIONS) for module in leaves.values())
+    held = {path: modules[path] for path in leaves(modules)}
+    convolutions = any(acts_as(module, CONVOLUTIONS) for module in held.values())
     kinds = CONVOLUTIONS if convolutions else _WEIGHING
     chosen = ""
-    for path, module in leaves.items():
-        if chosen and isinstance(module, ACTIVATIONS):
-            return path
-        if isinstance(module, kinds):
+    for path, module in held.items():
+        if acts_as(module, kinds):
             if chosen:
                 break
             chosen = path
-    return chosen or next(iter(leaves), "")
+        # An activation after the convolution, or its own.
+        if chosen and (acts_as(module, ACTIVATIONS) or activation_of(module)[0]):
+            return path
+    return chosen or next(iter(held), "")
 
 
 def save_look(
@@ -353,11 +356,11 @@ def _pack_incoming(look: Look, units: int, unit: int) -> tuple[bytes, dict[str, 
     if behind is None or picture is None or picture.group != 1:
         return None
     weights = behind.weights(unit)
-    if weights is None or weights.numel() == 0 or len(behind.module.weight) != units:
+    if weights is None or weights.numel() == 0 or len(weight_of(behind.module)) != units:
         return None
     maps = weights if weights.ndim == 3 else weights.reshape(1, 1, -1)
     drawn = make_tiles(maps, per="layer", budget=_INCOMING)
-    bias = getattr(behind.module, "bias", None)
+    bias = bias_of(behind.module)
     return drawn.maps.tobytes(), {
         "unit": unit, "layer": behind.path, "shape": list(weights.shape), "size": list(drawn.maps.shape),
         "scale": float(drawn.scale[0]), "block": list(drawn.block),

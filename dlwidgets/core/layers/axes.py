@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..pictures.picture import time_first
+from .framework import channels_of
 from .walk import kind_of
 
 #: Layers of one spatial axis, N x C x L; a sequence, N x T x D, has three axes too.
@@ -46,11 +47,15 @@ def channel_axis(layer: nn.Module, tensor: torch.Tensor, given: Known | None = N
     """
     if tensor.ndim < 2:
         return None
-    if given is not None and not isinstance(layer, _KNOWN):
+    kept = None
+    if given is not None:
         axis, axes, count = given
         # What puts axes in another order has other sizes there.
-        if axes == tensor.ndim and count in (-1, tensor.shape[axis]):
-            return axis
+        kept = axis if axes == tensor.ndim and count in (-1, tensor.shape[axis]) else None
+    if (own := channels_of(layer, tensor.ndim, kept)) is not None:
+        return own
+    if kept is not None and not isinstance(layer, _KNOWN):
+        return kept
     said = getattr(layer, "data_format", None)
     if said in ("channels_last", "channels_first"):
         return tensor.ndim - 1 if said == "channels_last" else 1

@@ -46,6 +46,69 @@ def counted_beside(module: nn.Module) -> list[torch.Tensor]:
     return [] if adapter is None else adapter.statistics_counted(module)
 
 
+def channels_of(layer: Any, axes: int, given: int | None = None) -> int | None:
+    """Return a layer's axis of channels in so many axes, or None.
+
+    None of torch's own layers. `given` is where they were in what the layer was given, if that had as many axes.
+    """
+    layout = _layout(layer)
+    return None if layout is None else layout.locate_channels(handed_over(layer), axes, given)
+
+
+def activation_of(layer: Any, suffix: str = "") -> tuple[str, int | None]:
+    """Return the activation that a layer ends with, and its axis.
+
+    "" for none; the axis is a softmax's.
+    Layers of torch end with none: activations are layers by themselves. `suffix` is for one tensor of several.
+    """
+    layout = _layout(layer)
+    return ("", None) if layout is None else layout.name_activation(handed_over(layer), suffix)
+
+
+def kernels_of(layer: Any) -> dict[str, torch.Tensor] | None:
+    """Return weights in torch's order of axes; None of torch's layers."""
+    layout = _layout(layer)
+    return None if layout is None else layout.arrange_kernels(handed_over(layer))
+
+
+def bias_of(layer: Any) -> torch.Tensor | None:
+    """Return the bias of a layer, a number a unit, or None."""
+    layout = _layout(layer)
+    return getattr(layer, "bias", None) if layout is None else layout.read_bias(handed_over(layer))
+
+
+def gates_of(layer: Any) -> tuple[tuple[str, ...], torch.Tensor, torch.Tensor] | None:
+    """Return gates and matrices of another framework's recurrent layer, or None."""
+    layout = _layout(layer)
+    return None if layout is None else layout.arrange_gates(handed_over(layer))
+
+
+def attention_of(layer: Any) -> dict[str, torch.Tensor]:
+    """Return the matrices of another framework's attention, else {}."""
+    layout = _layout(layer)
+    return {} if layout is None else layout.arrange_attention(handed_over(layer))
+
+
+def is_whole(layer: Any) -> bool:
+    """Say whether a framework makes a layer of others, as attention."""
+    layout = _layout(layer)
+    return layout is not None and layout.is_own_kind(handed_over(layer))
+
+
+def given_name(layer: Any) -> str | None:
+    """Return the name that a layer has itself; None of torch's."""
+    layer = handed_over(layer)
+    return None if _adapter(type(layer)) is None else layer.name
+
+
+def _layout(layer: Any) -> ModuleType | None:
+    if _adapter(type(handed_over(layer))) is None:
+        return None
+    from .keras import layout
+
+    return layout
+
+
 @cache
 def _adapter(kind: type) -> ModuleType | None:
     """Return what knows a class's framework; None for torch's own."""

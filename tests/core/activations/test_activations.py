@@ -253,9 +253,17 @@ def test_an_absent_type_is_answered_with_the_types_there_are():
         activations(convnet(), IMAGES, nn.LSTM)
 
 
-@pytest.mark.parametrize("layers", [3, [3], [None], nn.ReLU()])
+def test_a_layer_is_named_by_itself():
+    model = convnet()
+    layer = next(module for module in model.modules() if isinstance(module, nn.BatchNorm2d))
+    assert [*activations(model, IMAGES, layer)] == [path for path, one in model.named_modules() if one is layer]
+    with pytest.raises(ValueError, match="ReLU is no layer of this model"):
+        activations(model, IMAGES, nn.ReLU())
+
+
+@pytest.mark.parametrize("layers", [3, [3], [None]])
 def test_a_layer_named_by_something_else_is_refused(layers):
-    with pytest.raises(TypeError, match="named by its path, a glob or a module type"):
+    with pytest.raises(TypeError, match="named by its path, a glob, a module type or itself"):
         activations(convnet(), IMAGES, layers)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from ...base.trees import CALLS
+from .calls import call
 
 
 def register_layers(model: Any) -> Any:
@@ -34,19 +35,6 @@ def register_layers(model: Any) -> Any:
             seen.add(id(layer))
             waiting.extend(_register(layer))
     return model
-
-
-def call(model: Any, inputs: Any) -> Any:
-    """Call a Keras model in the mode that its `training` says."""
-    if isinstance(inputs, tuple):
-        named = {}
-        inputs = inputs[0] if len(inputs) == 1 else inputs
-        given = (inputs,) if len(model._call_signature.parameters) < 3 or not isinstance(inputs, tuple) else inputs
-    else:
-        given, named = (inputs,), {}
-    if model._call_has_training_arg:
-        named["training"] = model.training
-    return model(*given, **named)
 
 
 def counterpart(layer: Any) -> type:

@@ -1,0 +1,30 @@
+"""Calls of a Keras model, with inputs as they are handed over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Arguments of a `call` that are no inputs.
+_NO_INPUTS = {"training", "mask"}
+
+
+def call(model: Any, inputs: Any) -> Any:
+    """Call a Keras model in the mode that its `training` says.
+
+    Several inputs, in a tuple or list, are one argument where `call` takes one alone, as that of a Functional model;
+    a dict is one too, unless its keys are arguments of `call`.
+    """
+    every = model._call_signature.parameters.values()
+    places = [one for one in every if one.name not in _NO_INPUTS and one.kind is not one.VAR_KEYWORD]
+    several = len(places) > 1 or any(one.kind is one.VAR_POSITIONAL for one in places)
+    given, named = (inputs,), {}
+    if isinstance(inputs, (tuple, list)) and (len(inputs) == 1 and isinstance(inputs, tuple) or several):
+        given = tuple(inputs)
+    elif isinstance(inputs, Mapping) and set(inputs) <= {one.name for one in places}:
+        given, named = (), dict(inputs)
+    elif isinstance(inputs, tuple):
+        given = (list(inputs),)
+    if model._call_has_training_arg:
+        named["training"] = model.training
+    return model(*given, **named)
