@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -18,7 +20,11 @@ def adopt(model: Any) -> Any:
     returned, always the same one. What is no model comes back as it is.
     """
     adapter = _adapter(type(model))
-    return model if adapter is None else adapter.register_layers(model)
+    if adapter is not None:
+        return adapter.register_layers(model)
+    for layer in _foreign_layers(model):
+        adopt(layer)
+    return model
 
 
 def handed_over(model: Any) -> Any:
@@ -107,6 +113,29 @@ def _layout(layer: Any) -> ModuleType | None:
     from .keras import layout
 
     return layout
+
+
+def copy_layers(model: nn.Module, memo: dict[int, Any], other: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Copy the layers that `copy.deepcopy` cannot, into its memo.
+
+    `other` copies a tensor that the memo does not have.
+    """
+    if layers := _foreign_layers(model):
+        from .keras.copies import LayerCopies
+
+        LayerCopies(memo, other).add(layers)
+
+
+def is_symbolic(args: Sequence[Any]) -> bool:
+    """Say whether a call is to find out shapes, on no tensors."""
+    return any(type(one).__name__ == "KerasTensor" for one in args)
+
+
+def _foreign_layers(model: Any) -> list[nn.Module]:
+    """List the layers in a model that are of another framework."""
+    if "keras" not in sys.modules or not isinstance(model, nn.Module):
+        return []
+    return [module for module in model.modules() if _adapter(type(module)) is not None]
 
 
 @cache

@@ -14,6 +14,8 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _LPPoolNd, _MaxPoolNd
 from torch.nn.parameter import is_lazy
 
+from .framework import acts_as
+
 #: Names of the axes of what a convolution over so many dimensions takes, behind batch and channels.
 SPACE = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 
@@ -84,6 +86,8 @@ def packed_weights(module: nn.Module) -> tuple[int, str] | None:
 
 #: Weights that are looked through for zeros, and the share of zeros that nobody has by chance.
 _LOOKED_AT, _MANY_ZEROS = 16_000_000, 0.1
+#: Parameters that begin as zeros, those of Keras with two axes.
+_MADE_OF_ZEROS = ("bias", "beta")
 #: How many of a weight's numbers tell whether it is worth while to count all of them.
 _SAMPLED = 512
 
@@ -102,9 +106,10 @@ def masked_weights(module: nn.Module) -> tuple[int, int, bool] | None:
     for listed in getattr(module, "parametrizations", {}).values():
         masks += [mask for one in listed for name, mask in one._buffers.items() if name == "mask"]
     weights = masks or [
-        weight for weight in module._parameters.values()
+        weight for name, weight in module._parameters.items()
         if weight is not None and not is_lazy(weight) and weight.ndim > 1 and weight.numel() <= _LOOKED_AT
-        and type(weight) is nn.Parameter and not isinstance(module, (nn.Embedding, nn.EmbeddingBag))
+        and type(weight) is nn.Parameter and not acts_as(module, (nn.Embedding, nn.EmbeddingBag))
+        and name not in _MADE_OF_ZEROS
     ]  # fmt: skip
     weights = [weight for weight in weights if weight is not None and not weight.is_meta]
     if not masks and not any(map(_may_hold_zeros, weights)):

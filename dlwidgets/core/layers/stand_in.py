@@ -16,6 +16,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_l
 from torch.overrides import TorchFunctionMode
 
 from ..base.held import PLAIN
+from .framework import copy_layers
 from .walk import bytes_of, kind_of, uncompiled
 
 #: The dicts of a module whose entries are called by its calls, and all whose entries torch calls.
@@ -137,6 +138,7 @@ def _copied(model: nn.Module, parameter: _Copy, other: _Copy) -> nn.Module:
     plain = [module for module in model.modules() if _is_plain(type(module))]
     memo.update((id(module), type(module).__new__(type(module))) for module in plain)
     with _TensorCopies(other):
+        copy_layers(model, memo, other)
         for module in plain:
             for name, value in vars(module).items():
                 made = value if type(value) in PLAIN else copy.deepcopy(value, memo)

@@ -320,7 +320,7 @@ def _row(
     layer: Layer, record: Record, holding: Holding, masked: tuple[int, int, bool] | None, *,
     followed: bool, failure: Failure | None,
 ) -> Row:  # fmt: skip
-    kept = holding.tensors.values()
+    kept = holding.parameters
     types = dict.fromkeys(dtype_name(tensor.dtype) for tensor in kept)
     lazy = any(map(is_lazy, kept)) if not isinstance(layer.module, torch.jit.ScriptModule) else False
     return Row(

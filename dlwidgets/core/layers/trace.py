@@ -23,6 +23,7 @@ from ..base.outputs import named_tensors, run_to_end
 from ..base.slices import pause
 from ..base.trees import call_model, tree_tensors
 from ..base.unbound import hear_unbound
+from .framework import is_symbolic
 from .operations import Functions, Operations, TensorOperation
 from .stand_in import fake_tensor
 from .unregistered import find_unregistered
@@ -87,6 +88,7 @@ class Trace:
     uncounted : operations that may hold MACs but have no formula -> the paths of the layers they ran in.
     failure : where the forward failed, or None.
     needs_values : whether an operation was met whose output depends on values.
+    shapes_only : whether what runs is no part of the forward: see `for_shapes`.
     used : the attributes, by path, of layers that ran and are in no module's care: see `Unregistered`.
     """
 
@@ -113,7 +115,7 @@ class Trace:
         self._owners: dict[int, str] = {}
         self._used_outside: dict[str, None] = {}
         self._most = 0  # calls of one layer
-        self.needs_values = False
+        self.needs_values = self.shapes_only = False
         self._stack: list[_Frame] = []
         self._calls, self._thread = 0, threading.get_ident()
         self._places: dict[int, list[Layer]] = {}
@@ -189,6 +191,15 @@ class Trace:
         self.leave_uncounted("what is asked for later")
         return found
 
+    @contextmanager
+    def for_shapes(self) -> Iterator[None]:
+        """Write nothing down within, where a framework finds out shapes."""
+        before, self.shapes_only = self.shapes_only, True
+        try:
+            yield
+        finally:
+            self.shapes_only = before
+
     def tick(self, output: Any) -> None:
         """Note that an operation was followed; TooSlow: it should be run instead."""
         if self._clock is not None:
@@ -196,6 +207,8 @@ class Trace:
 
     def count(self, macs: int) -> None:
         """Add MACs to the running layer and to those around it."""
+        if self.shapes_only:
+            return
         if self._stack:
             self.records[self._stack[-1].path].own_macs += macs
         for path in {frame.path for frame in self._stack}:
@@ -203,7 +216,8 @@ class Trace:
 
     def leave_uncounted(self, name: str) -> None:
         """Note an operation whose MACs are not known."""
-        self.uncounted.setdefault(name, {})[self._stack[-1].path if self._stack else ""] = None
+        if not self.shapes_only:
+            self.uncounted.setdefault(name, {})[self._stack[-1].path if self._stack else ""] = None
 
     def _note_failure(self, path: str, given: dict[str, Any], error: Exception) -> None:
         if self.failure is None or self.failure.error is not error:
@@ -373,6 +387,9 @@ class _Listener:
         self._forward = getattr(module, "_orig_mod", module.forward)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._trace.shapes_only or is_symbolic((*args, *kwargs.values())):
+            with self._trace.for_shapes():
+                return self._forward(*args, **kwargs)
         with self._trace.entered(self._module, args, kwargs) as frame:
             cache = self._cache
             with _unseen():

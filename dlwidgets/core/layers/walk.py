@@ -108,8 +108,10 @@ def kind_of(module: nn.Module) -> str:
 class Holding:
     """What a layer holds."""
 
-    #: The parameters and buffers of the layer and of those inside, by identity.
+    #: The parameters of the layer and of those inside, by identity.
     tensors: dict[int, torch.Tensor] = field(default_factory=dict)
+    #: The buffers that its framework counts as parameters, and all others.
+    counted: dict[int, torch.Tensor] = field(default_factory=dict)
     buffers: dict[int, torch.Tensor] = field(default_factory=dict)
     own: int = 0  #: How many numbers its own parameters have.
     tied: int = 0  #: How many of these a layer further up the model has too.
@@ -119,7 +121,13 @@ class Holding:
     def trainable(self) -> str:
         """Whether its parameters train: "yes", "no", "partly"; "" without parameters."""
         flags = {tensor.requires_grad for tensor in self.tensors.values()}
+        flags = flags or {False for _ in self.counted}
         return "" if not flags else "partly" if len(flags) > 1 else "yes" if True in flags else "no"
+
+    @property
+    def parameters(self) -> list[torch.Tensor]:
+        """All that count as parameters."""
+        return [*self.tensors.values(), *self.counted.values()]
 
     @property
     def trained(self) -> int:
@@ -141,17 +149,22 @@ def holdings_of(layers: Sequence[Layer]) -> dict[str, Holding]:
             if (holder := first.setdefault(id(tensor), layer.path)) != layer.path:
                 holding.tied += numel_of(tensor)
                 holding.tied_to = holding.tied_to or holder
-        holding.own += sum(map(numel_of, counted_beside(layer.module)))
+        holding.counted = {id(buffer): buffer for buffer in counted_beside(layer.module)}
+        holding.own += sum(map(numel_of, holding.counted.values()))
         kept = layer.module._buffers.values()
-        holding.buffers = {id(buffer): buffer for buffer in kept if buffer is not None}
+        holding.buffers = {id(one): one for one in kept if one is not None and id(one) not in holding.counted}
     for layer in reversed(layers):
         holding = holdings[layer.path]
         if layer.again:  # what is inside is listed at its first place, which comes later here
             holding.tensors.update((id(tensor), tensor) for tensor in layer.module.parameters())
-            holding.buffers.update((id(tensor), tensor) for tensor in layer.module.buffers())
+            for module in layer.module.modules():
+                holding.counted.update((id(tensor), tensor) for tensor in counted_beside(module))
+            held = ((id(tensor), tensor) for tensor in layer.module.buffers())
+            holding.buffers.update((key, tensor) for key, tensor in held if key not in holding.counted)
         if layer.parent is not None:
             # In place: a copy for each layer inside would make a wide model take the square of their number.
             holdings[layer.parent].tensors.update(holding.tensors)
+            holdings[layer.parent].counted.update(holding.counted)
             holdings[layer.parent].buffers.update(holding.buffers)
     return holdings
 

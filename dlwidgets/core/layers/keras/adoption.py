@@ -8,6 +8,7 @@ in `_parameters`, moving statistics and seed states in `_buffers`, so that `name
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -74,43 +75,106 @@ def _register(layer: nn.Module) -> list[nn.Module]:
     """Register what a layer holds; return the modules in it."""
     if not is_layer(type(layer)):  # a torch module that Keras wraps
         return [one for one in layer._modules.values() if one is not None]
-    inside = _inside(layer)
-    own = getattr(layer, "module", None)
-    if isinstance(own, nn.Module) and not is_layer(type(own)):  # a TorchModuleWrapper: its variables are those of `own`
-        inside["module"] = own
+    here = (*vars(layer).items(), *layer._modules.items())
+    attributes = {name: one for name, one in here if isinstance(one, nn.Module)}
+    own = attributes.get("module")
+    if own is not None and not is_layer(type(own)):  # a TorchModuleWrapper: its variables are those of `own`
+        inside, trained, beside = {"module": own}, {}, {}
     else:
-        for name, variable in _named(layer._trainable_variables):
-            layer._parameters[name] = variable._value
-        for name, variable in _named([*layer._non_trainable_variables, *(g.state for g in layer._seed_generators)]):
-            layer._buffers[name] = variable._value
-    if list(layer._modules.items()) != list(inside.items()):
-        # Keras finds them by their attributes still, as `_functional` and `_torch_params`.
-        layer.__dict__.update((name, one) for name, one in layer._modules.items() if inside.get(name) is not one)
-        layer._modules.clear()
-        layer._modules.update(inside)
+        inside = _name_layers(layer, attributes)
+        # A wrapper, as SpectralNormalization, has the kernel of what it wraps for its own as well.
+        lower = {id(one) for sub in layer._flatten_layers(include_self=False) for one in _variables_of(sub)}
+        ours = [one for one in _variables_of(layer) if id(one) not in lower and isinstance(one._value, torch.Tensor)]
+        names = _name_variables(layer, ours, inside)
+        kept = {id(one) for one in layer._trainable_variables}
+        trained = {name: one._value for name, one in names.items() if id(one) in kept}
+        beside = {name: one._value for name, one in names.items() if id(one) not in kept}
+    for held, wanted in ((layer._modules, inside), (layer._parameters, trained), (layer._buffers, beside)):
+        if [*held] != [*wanted] or any(held[name] is not one for name, one in wanted.items()):
+            held.clear()
+            held.update(wanted)
+    # What stood there is found by its attribute still, as `_functional`, `_torch_params` and `_query_dense`.
+    by_name = layer._obj_type() in ("Sequential", "Functional")
+    for name, one in attributes.items():
+        gone = by_name and name.startswith(getattr(one, "name", "\0"))  # registered here, and taken out since
+        if name not in inside and not gone:
+            vars(layer).setdefault(name, one)
+    if not by_name:
+        # Keras saves what it finds by attributes: a layer of a list must not be one, or the file would not fit.
+        vars(layer).update((name, None) for name in inside if name not in attributes)
     return [*inside.values()]
 
 
-def _inside(layer: Any) -> dict[str, nn.Module]:
-    """Return name -> sub-layer, in the order in which Keras has them."""
-    attributes = {id(value): name for name, value in (*vars(layer).items(), *layer._modules.items())
-                  if isinstance(value, nn.Module) and not name.startswith("_")}  # fmt: skip
-    listed = getattr(layer, "_operations", None) or layer._layers  # a Functional model's are in the order of the graph
+def _name_layers(layer: Any, attributes: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Return name -> sub-layer, in the order in which Keras has them.
+
+    A layer of a subclassed model is named by its attribute, so that it has the same name in the next process: Keras
+    numbers those without a name of their own.
+    """
+    public = {id(one): name for name, one in attributes.items() if not name.startswith("_")}
+    by_name = layer._obj_type() in ("Sequential", "Functional")
+    places = {} if by_name else dict(_find_places({**vars(layer), **attributes}, ""))
+    # A Functional model has some in the order of the graph, and those set beside it.
+    listed = {id(one): one for one in (*getattr(layer, "_operations", ()), *layer._layers) if is_layer(type(one))}
     found: dict[str, nn.Module] = {}
-    for one in listed:
-        if isinstance(one, nn.Module) and type(one).__name__ != "InputLayer" and one not in found.values():
-            name = attributes.get(id(one), one.name).replace(".", "_")
-            found[_fresh(name, found)] = one
+    for one in listed.values():
+        if type(one).__name__ == "InputLayer":
+            continue
+        name = public.get(id(one))
+        if name is None or name in found:
+            name = places.get(id(one)) if _is_numbered(one) else None
+            name = (name or one.name).replace(".", "_")
+            name += "_" * (layer._modules.get(name) is not one and _is_written(layer, name))
+            name = _fresh(name, {**found, **dict.fromkeys(public.values())})
+        found[name] = one
     return found
 
 
-def _named(variables: Any) -> Iterator[tuple[str, Any]]:
-    taken: dict[str, Any] = {}
-    for variable in variables:
-        name = _fresh(variable.name.replace(".", "_"), taken)
-        taken[name] = variable
-        if isinstance(variable._value, torch.Tensor):
-            yield name, variable
+def _find_places(held: Any, start: str) -> Iterator[tuple[int, str]]:
+    """Yield layers in attributes and lists, by identity, with places: "blocks_0"."""
+    for key, one in held.items() if isinstance(held, dict) else enumerate(held):
+        name = f"{start}_{key}" if start else str(key).lstrip("_")
+        if isinstance(one, nn.Module):
+            yield id(one), name
+        elif isinstance(one, (list, tuple, dict)) and key not in ("_layers", "_modules"):
+            yield from _find_places(one, name)
+
+
+def _is_numbered(layer: Any) -> bool:
+    """Say whether Keras gave a layer its name."""
+    from keras.src.utils.naming import to_snake_case
+
+    return re.fullmatch(re.escape(to_snake_case(type(layer).__name__)) + r"(_\d+)?", layer.name) is not None
+
+
+def _name_variables(layer: Any, variables: list[Any], inside: dict[str, nn.Module]) -> dict[str, Any]:
+    """Return name -> variable.
+
+    No name is that of an attribute that is something else: it could not be set any more.
+    """
+    found: dict[str, Any] = {}
+    for one in variables:
+        name = one.name.replace(".", "_")
+        if name in vars(layer) and vars(layer)[name] is not one:  # as the mean of Normalization
+            name = next((key for key, value in vars(layer).items() if value is one), f"{name}_")
+        found[_fresh(name, {**inside, **found})] = one
+    return found
+
+
+def _variables_of(layer: Any) -> list[Any]:
+    """List a layer's own variables: trained, others, states of seed generators."""
+    states = [one.state for one in layer._seed_generators]
+    return [*layer._trainable_variables, *layer._non_trainable_variables, *states]
+
+
+#: Attributes that Keras sets in `compile` and `fit`.
+_SET_LATER = frozenset({"optimizer", "history", "stop_training", "stop_evaluating", "stop_predicting"})
+
+
+def _is_written(layer: Any, name: str) -> bool:
+    """Say whether an attribute is set at times, as no module is."""
+    found = getattr(type(layer), name, None)
+    return name in vars(layer) or name in _SET_LATER or getattr(found, "fset", None) is not None
 
 
 def _fresh(name: str, taken: Any) -> str:
