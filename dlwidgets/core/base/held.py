@@ -36,8 +36,8 @@ _SHARED = {
     "threading", "_thread", "queue", "asyncio", "multiprocessing", "concurrent", "logging", "weakref", "io",
 }  # fmt: skip
 _OURS = __name__.partition(".")[0]
-#: Packages whose functions and classes keep nothing of a model.
-_FOREIGN = frozenset({"torch", "numpy", _OURS, *sys.stdlib_module_names})
+#: Packages whose functions and classes keep nothing of a model; an adapter enters its framework's.
+FOREIGN = {"torch", "numpy", _OURS, *sys.stdlib_module_names}
 #: How deep is searched; how many entries are looked into, of longer containers none; and how many objects.
 _DEEP, _MANY, _MOST = 24, 10_000, 10_000
 
@@ -138,18 +138,18 @@ def parts_of(one: Any) -> list[Any]:
         parts += [one.grad] if one.is_leaf and one.grad is not None else []
         return parts + ([vars(one)] if vars(one) else [])
     if isinstance(one, type):
-        return [] if _house(one) in _FOREIGN else _parts_of_class(one)
+        return [] if _house(one) in FOREIGN else _parts_of_class(one)
     named = getattr(one, "__dict__", None)
     parts = [named] if isinstance(named, dict) else []
     if isinstance(one, types.FunctionType):
-        return parts + ([] if _house(one) in _FOREIGN else _caught_by(one))
+        return parts + ([] if _house(one) in FOREIGN else _caught_by(one))
     if isinstance(one, types.MethodType):
         return [one.__self__, one.__func__]
     if isinstance(one, functools.partial):
         return [*parts, one.func, *one.args, *one.keywords.values()]
     if isinstance(one, CACHED):
         return [one.__wrapped__]
-    own = [kind for kind in type(one).__mro__ if _house(kind) not in _FOREIGN]
+    own = [kind for kind in type(one).__mro__ if _house(kind) not in FOREIGN]
     slots = [vars(kind).get("__slots__", ()) for kind in own]
     names = [name for some in slots for name in ((some,) if isinstance(some, str) else some)]
     return [*parts, *own[:1], *([Named(one, names)] if names else ())]
@@ -157,7 +157,7 @@ def parts_of(one: Any) -> list[Any]:
 
 def _parts_of_class(one: type) -> list[Any]:
     """List the data in a class, and what its forward calls."""
-    own = [kind for kind in one.__mro__ if _house(kind) not in _FOREIGN]
+    own = [kind for kind in one.__mro__ if _house(kind) not in FOREIGN]
     parts: list[Any] = []
     for kind in own:
         named = ((name, value) for name, value in vars(kind).items() if not name.startswith("__"))
@@ -188,7 +188,7 @@ def _caught_by(function: types.FunctionType) -> list[Any]:
     if written:
         parts.append(Named(file, written))
     for value in (file[name] for name in read if name in file):
-        if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] not in _FOREIGN:
+        if isinstance(value, types.ModuleType) and value.__name__.partition(".")[0] not in FOREIGN:
             inside = (vars(value).get(name) for name in attributes)
             parts += [one for one in inside if isinstance(one, (types.FunctionType, CACHED, *_DATA))]
         elif isinstance(value, (types.FunctionType, CACHED, *_DATA)) or _house(type(value)) == house:

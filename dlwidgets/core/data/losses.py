@@ -39,8 +39,9 @@ def change_loss(task: Task, loss: Callable[[Any, Any], Any], targets: Any, outpu
         masked = isinstance(task.loss, KnownLabelsLoss)
         met = task.loss.met if masked else task.because.endswith("where unknown")  # type: ignore[union-attr]
         found = infer_task(
-            targets, output, task=task.name, loss=loss, classes=task.classes, unknown=met or (None if masked else False)
-        )
+            targets, output, task=task.name, loss=loss, classes=task.classes,
+            unknown=met or (None if masked else False), channels_last=task.channels_last,
+        )  # fmt: skip
     count = len(output) if isinstance(output, torch.Tensor) else 4
     reduction = try_loss(found, slice_rows(targets, 0, count), output)
     known = Reduction(masked=True) if isinstance(found.loss, KnownLabelsLoss) else reduction

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from ..base.random_state import Generators
 from ..base.trees import call_model, tree_map, tree_tensors
+from ..layers.framework import added_losses
 from .companions import Companions
 from .own_loss import Losses, find_logits, form_of, gather_losses, loss_mode
 from .reduction import LossCalls
@@ -39,6 +40,8 @@ class Objective:
         #: Whether class numbers were met that are unknown and that the loss would not know.
         self.met_unknown = False
         self.tried = tried
+        #: Lists what the model adds to the loss, as the penalties of its regularizers; None where it never does.
+        self.added = added_losses(model)
         #: The loss of training in the task's stead, where one is wished for.
         self.smoothing = SmoothedLoss(task, self.given)
         #: The weight of each named loss that has another than 1; the names that were met, and what stands for them in
@@ -111,7 +114,7 @@ class Objective:
             if self.task.name == "multiclass" and not self.met_unknown and self.device.type == "cpu":
                 targets = unpack_batch(batch, self.target)[1]
                 self.met_unknown = isinstance(targets, torch.Tensor) and bool(find_unknown(targets).any())
-            return self._summed(self.compute(batch, self.smoothing.loss)[0])
+            return self._summed(self._add(self.compute(batch, self.smoothing.loss)[0]))
         except ValueError as error:
             if "more than 1 value per channel" not in str(error):
                 raise
@@ -143,6 +146,12 @@ class Objective:
                     f"go from 0 to {(self.task.outputs or 0) - 1}, and -1 is unknown."
                 ) from error
             raise
+
+    def _add(self, returned: Any) -> Any:
+        """Return what a loss returned with what the model adds to it."""
+        if self.added is None or not (added := self.added()):
+            return returned
+        return {**(returned if isinstance(returned, Mapping) else {"data": returned}), "regularization": sum(added)}
 
     def _summed(self, returned: Any) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss of what was returned, and its columns; note names."""
@@ -180,6 +189,8 @@ class Objective:
                     output, targets = find_logits(returned), unpack_batch(batch, self.target)[1]
             else:
                 returned, output, targets = self.compute(copied, self._noting(calls))
+                with calls:
+                    returned = self._add(returned)
         if detects:
             inputs, targets = unpack_batch(batch, self.target)
             output = call_model(self.model, inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, SequentialSampler
 
+from ..base.framework_loss import FrameworkLoss
 from ..base.isolation import (
     eval_mode,
     is_offloaded,
@@ -25,6 +27,7 @@ from ..base.isolation import (
 from ..base.trees import call_model, describe_shapes, slice_rows, tree_map, tree_tensors
 from ..base.words import pluralize, quote_error
 from ..layers.forward import find_out_of_range
+from ..layers.framework import channels_last, usual_loss
 from ..layers.kinds import dtype_name
 from .batches import Batches, IndexedBatches
 from .detection import DetectionSamples, UnequalSamples
@@ -137,7 +140,11 @@ def prepare_data(
     named = isinstance(train, Rows) and train.named
     looked = all(part is None or isinstance(part, Rows) for part in (train, valid))
     unknown = isinstance(valid, Rows) and bool(find_unknown(valid.targets).any()) or (False if looked else None)
-    found = infer_task(every, output, task=task, loss=loss, classes=names, named=named, unknown=unknown)
+    last = channels_last(model)
+    found = infer_task(
+        every, output, task=task, loss=loss, classes=names, named=named, unknown=unknown, channels_last=last,
+        usual=functools.partial(usual_loss, model),
+    )  # fmt: skip
     train, valid = _mark_unknown(train, supply, found), _mark_unknown(valid, check, found)
     if isinstance(train, Rows):
         inputs, targets = _peek(supply, "train")
@@ -146,9 +153,11 @@ def prepare_data(
     found = replace(found, reduction=Reduction(masked=True) if masked else reduction)
     if found.because.endswith("where unknown") and not masked:
         notes += (f"Unknown labels, -1 or NaN, are given to {found.loss_name} as they are: it is to leave them out.",)
-    if not found.probabilities and looks_like_probabilities(found.name, output):
+    looks = looks_like_probabilities(found.name, output.movedim(-1, 1) if last and output.ndim > 2 else output)
+    if not found.probabilities and looks:
         last = "softmax" if found.name == "multiclass" else "sigmoid"
         other = "nn.BCELoss()" if last == "sigmoid" else "'nll_of_probabilities'"
+        other = found.loss.cure if isinstance(found.loss, FrameworkLoss) and found.loss.cure else other
         notes += (
             f"The model's outputs look like probabilities, but {found.loss_name} wants them as they are "
             f"before the {last}: leave it out of the model, or pass loss={other}.",
@@ -309,7 +318,7 @@ def _check_valid(
         if task.name == "custom":
             return
         if isinstance(source, Rows):
-            infer_task(source.targets, output, task=task.name, loss=task.loss)
+            infer_task(source.targets, output, task=task.name, loss=task.loss, channels_last=task.channels_last)
         try_loss(task, targets, slice_rows(output, 0, TRY))  # some inputs cannot be sliced
     except ValueError as error:
         if fits:
@@ -393,6 +402,8 @@ def try_loss(task: Task, targets: Any, output: Any) -> Reduction | None:
                 stack.enter_context(watch_model(loss))
             ready = task.prepare(targets, output)
             gather_losses(loss(output, ready))
+            if isinstance(loss, FrameworkLoss):
+                return Reduction(loss.summed) if loss.summed or loss.by_samples else None
             with contextlib.suppress(Exception):  # one sample may be too few for it
                 return find_reduction(loss, output, ready)
             return None
@@ -402,6 +413,7 @@ def try_loss(task: Task, targets: Any, output: Any) -> Reduction | None:
             f"The loss {task.loss_name} fails on outputs of shape {describe_shapes(output)} "
             f"and targets of shape {describe_shapes(targets)}: {quote_error(error)}"
             + (" A last layer without a sigmoid goes with BCEWithLogitsLoss." if logits else "")
+            + (loss.hint(targets, output) if isinstance(loss, FrameworkLoss) else "")
         ) from error
 
 

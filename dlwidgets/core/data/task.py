@@ -12,9 +12,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from ..base.framework_loss import FrameworkLoss
 from ..base.numbers import read_integer
 from ..base.trees import describe_shapes
 from ..base.words import did_you_mean, pluralize, quote_error, quote_names
+from ..layers.framework import read_framework_loss
 from .detection import is_target, join_images
 from .labels import refuse_shifted, refuse_signs
 from .own_loss import OwnLoss
@@ -41,6 +43,7 @@ class Task:
     reduction: Reduction | None = None  #: How the loss makes one number of a batch, where known.
     signed: bool = False  #: Whether -1 is no, as a loss of one's own wants it, and not unknown.
     own: OwnLoss | None = None  #: How the model is called for the loss that it computes itself, if it does.
+    channels_last: bool = False  #: Whether classes are the last axis of the outputs, and not the second.
 
     @property
     def loss_name(self) -> str:
@@ -57,14 +60,16 @@ class Task:
             return targets
         if self.name == "multiclass":
             if targets.ndim == output.ndim and targets.shape == output.shape:
-                return _cast_like(targets, output)  # one-hot, or a probability for each class
-            if targets.ndim == output.ndim and targets.shape[1] == 1:
-                targets = targets[:, 0]
+                own = isinstance(self.loss, FrameworkLoss)  # which casts them itself
+                return targets if own else _cast_like(targets, output)  # one-hot, or a probability for each class
+            axis = -1 if self.channels_last else 1
+            if targets.ndim == output.ndim and targets.shape[axis] == 1:
+                targets = targets.select(axis, 0)
             if (ignored := ignored_class(self.loss)) not in (None, -1):
                 targets = targets.masked_fill(find_unknown(targets), ignored)
             return targets if targets.dtype == torch.int64 else targets.long()
         if self.name in TASKS:
-            if targets.dtype != output.dtype:
+            if targets.dtype != output.dtype and not isinstance(self.loss, FrameworkLoss):
                 targets = _cast_like(targets, output)
             # An output of shape (B, 1) beside targets of shape (B,) would broadcast to (B, B), silently.
             if output.shape != targets.shape and output.numel() == targets.numel():
@@ -85,7 +90,7 @@ class Task:
         if self.probabilities:
             return output
         if self.name == "multiclass":
-            return output.softmax(dim=1)
+            return output.softmax(dim=-1 if self.channels_last else 1)
         return output.sigmoid()
 
     def predictions(self, output: torch.Tensor, thresholds: Any = 0.5) -> torch.Tensor:
@@ -95,7 +100,7 @@ class Task:
         N class numbers; any other task: the output.
         """
         if self.name == "multiclass":
-            return output.argmax(dim=1)
+            return output.argmax(dim=-1 if self.channels_last else 1)
         if self.name not in ("multilabel", "binary"):
             return output
         return (self.scores(output) >= torch.as_tensor(thresholds, dtype=torch.float64)).long()
@@ -143,12 +148,16 @@ def read_loss(loss: Any) -> Any:
         short |= dict.fromkeys(_OF_PROBABILITIES, NLLOfProbabilities)
         key = loss.lower().replace("_", "").replace(" ", "")
         chosen = named.get(key) or short.get(key)
+        if chosen is None and (found := read_framework_loss(loss)) is not None:
+            return found
         if chosen is None:
             raise ValueError(
                 f"loss={loss!r} is not a loss of torch.nn: try loss=nn.CrossEntropyLoss(), or a function "
                 f"(output, targets) -> scalar tensor.{did_you_mean(key, named)}"
             )
         return chosen()
+    if loss is not None and (found := read_framework_loss(loss)) is not None:
+        return found
     if isinstance(loss, type) and issubclass(loss, nn.Module):
         try:
             return loss()
@@ -235,6 +244,7 @@ _ENOUGH = 20
 def infer_task(
     targets: Any, output: Any, *, task: str | None = None, loss: Any = None,
     classes: Sequence[str] | None = None, named: bool = False, unknown: bool | None = False,
+    channels_last: bool = False, usual: Callable[[str, Any, Any], Any] = lambda task, targets, output: None,
 ) -> Task:  # fmt: skip
     """Return the task that fits the targets and the model's output.
 
@@ -249,6 +259,8 @@ def infer_task(
     named : whether the targets were names of classes, so that numbers are out of the question.
     unknown : whether labels are unknown elsewhere, as in the validation data, though not in these targets; None:
         these are the first of more that cannot be looked through.
+    channels_last : whether classes are the last axis of the outputs, and not the second.
+    usual : returns the loss of a task by its name, the targets and the output, where that is not torch's usual one.
 
     Raises ValueError, TypeError: one sentence on what does not fit.
     """
@@ -267,21 +279,31 @@ def infer_task(
         )
     if output.ndim == 0:
         raise ValueError("The model puts out a single number for a batch: one row for each sample is wanted.")
-    because = "it was given"
+    because, raw = "it was given", (targets, output)
+    if channels_last and output.ndim > 2:
+        targets = targets.movedim(-1, 1) if targets.ndim == output.ndim else targets
+        output = output.movedim(-1, 1)
     if task is None:
         task, because = _infer_by_targets(targets, output, loss, named)
     outputs = output.shape[1] if output.ndim > 1 else 1
+    if loss is None and task != "regression":
+        loss = usual(task, *raw)
     known = loss is None or isinstance(loss, (*_LOSSES.values(), *_PROBABILITY_LOSSES, KnownLabelsLoss))
+    known = known or (isinstance(loss, FrameworkLoss) and bool(loss.compares))
     settled = isinstance(loss, KnownLabelsLoss) or getattr(loss, "ignore_index", None) == -1
     if known and task != "regression" and not settled:
         _refuse_unclear(task, targets, outputs)
+    minus = task == "multiclass" and (unknown or bool(find_unknown(targets).any()))
+    if minus and isinstance(loss, FrameworkLoss):
+        loss = loss.leave_out_unknown() or loss
     if loss is None:
-        minus = task == "multiclass" and (unknown or bool(find_unknown(targets).any()))
         loss = nn.CrossEntropyLoss(ignore_index=-1) if minus else _LOSSES[task]()
     if isinstance(loss, _LOGIT_LOSSES) or loss in _LOGIT_FUNCTIONS:
         probabilities = False
     elif isinstance(loss, _PROBABILITY_LOSSES) or loss is F.binary_cross_entropy:
         probabilities = True
+    elif isinstance(loss, FrameworkLoss) and loss.takes_probabilities is not None:
+        probabilities = loss.takes_probabilities
     else:
         probabilities = looks_like_probabilities(task, output)
     signed = task in ("multilabel", "binary") and not known and not bool((targets == 0).any())
@@ -292,7 +314,7 @@ def infer_task(
         met = bool(unknown) or bool(find_unknown(targets).any())
         because += ", -1 or NaN where unknown" if met else ""
         loss = _mask_unknown(loss, met) if met or unknown is None else loss
-    found = Task(task, loss, because, names, outputs, probabilities, signed=signed)
+    found = Task(task, loss, because, names, outputs, probabilities, signed=signed, channels_last=channels_last)
     if named:
         _check_names(found, named)
     if task == "multiclass" and targets.shape[1:] != output.shape[1:] and _compares_numbers(loss):
@@ -304,6 +326,12 @@ def infer_task(
         raise ValueError(
             "The model's outputs are no probabilities, which are 0 or more and sum to 1 for each sample: of logits the "
             "loss is nn.CrossEntropyLoss()."
+        )
+    if isinstance(loss, FrameworkLoss) and loss.takes_probabilities and not looks_like_probabilities(task, output):
+        last = "softmax" if task == "multiclass" else "sigmoid"
+        raise ValueError(
+            f"{found.loss_name} wants probabilities, and the model's outputs are none: pass loss={loss.cure}, which is "
+            f'the one of logits, or end the model with activation="{last}".'
         )
     if known:
         _check_fit(found, targets, output)
@@ -394,6 +422,8 @@ def _mask_unknown(loss: Any, met: bool) -> Any:
             "out: take BCEWithLogitsLoss, which is the same mean, or leave loss= out."
         )
     loss = nn.BCEWithLogitsLoss() if loss is F.binary_cross_entropy_with_logits else loss
+    if met and isinstance(loss, FrameworkLoss):
+        loss = loss.leave_out_unknown() or loss
     if not isinstance(loss, (nn.BCEWithLogitsLoss, nn.BCELoss)):
         return loss
     if loss.reduction != "mean" and not met:
@@ -413,18 +443,20 @@ def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, na
     whole = not targets.is_floating_point() or bool((known == known.floor()).all())
     # Beside a loss of one's own -1 may be meant as a number, unless there are columns of 0 and 1.
     labels = known[known != -1]
-    if loss is not None and not isinstance(loss, _LABEL_LOSSES) and (flat or not bool((known == 0).any())):
+    by_label = isinstance(loss, _LABEL_LOSSES) or getattr(loss, "compares", "") == "labels"
+    if loss is not None and not by_label and (flat or not bool((known == 0).any())):
         labels = known
     zero_one = bool(((labels == 0) | (labels == 1)).all())
-    kind = type(loss).__name__ if isinstance(loss, nn.Module) else getattr(loss, "__name__", "")
-    if isinstance(loss, _CLASS_LOSSES) or loss in (F.cross_entropy, F.nll_loss):
+    kind = getattr(loss, "__name__", type(loss).__name__)
+    of_classes = isinstance(loss, _CLASS_LOSSES) or getattr(loss, "compares", "") == "multiclass"
+    if of_classes or loss in (F.cross_entropy, F.nll_loss):
         return "multiclass", f"the loss is {kind}"
     if _compares_numbers(loss):
         return "regression", f"the loss is {kind}"
     if named and not flat:
         return "multilabel", "the targets are lists of labels"
     sides = isinstance(loss, nn.SoftMarginLoss) and bool(((known == 1) | (known == -1)).all())
-    shares = isinstance(loss, _LABEL_LOSSES) and bool(((labels >= 0) & (labels <= 1)).all()) and not zero_one
+    shares = by_label and bool(((labels >= 0) & (labels <= 1)).all()) and not zero_one
     if targets.ndim <= 2 and (sides or shares):
         return ("binary" if flat and columns == 1 else "multilabel"), f"the loss is {kind}"
     if flat:
@@ -441,7 +473,7 @@ def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, na
         return "regression", "the targets are real numbers"
     if targets.ndim == 2 and zero_one:
         hot = labels.numel() == targets.numel() and bool((targets.sum(1, dtype=torch.float64) == 1).all())
-        if hot and len(targets) >= _ENOUGH and not isinstance(loss, _LABEL_LOSSES):
+        if hot and len(targets) >= _ENOUGH and not by_label:
             return "multiclass", f"each row of the {targets.shape[1]} columns has exactly one 1 (one-hot)"
         return "multilabel", f"the targets are 0 or 1 in {targets.shape[1]} columns"
     if targets.ndim > 1 and not targets.is_floating_point() and output.ndim == targets.ndim + 1:
@@ -451,7 +483,8 @@ def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, na
 
 
 def _compares_numbers(loss: Any) -> bool:
-    return isinstance(loss, _NUMBER_LOSSES) or loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
+    numbers = isinstance(loss, _NUMBER_LOSSES) or getattr(loss, "compares", "") == "numbers"
+    return numbers or loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
 
 
 def looks_like_probabilities(task: str, output: torch.Tensor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -30,6 +30,56 @@ def adopt(model: Any) -> Any:
 def handed_over(model: Any) -> Any:
     """Return what a person handed over, of what `adopt` returned."""
     return getattr(model, "_dlwidgets_stands_for", model)
+
+
+def channels_last(model: Any) -> bool:
+    """Say whether outputs have classes and channels last."""
+    return _adapter(type(handed_over(model))) is not None
+
+
+def added_losses(model: Any) -> Callable[[], list[torch.Tensor]] | None:
+    """Return what lists the losses that a call added, or None."""
+    if not isinstance(model, nn.Module) or _adapter(type(model)) is None:
+        return None
+    from .keras.additions import list_added_losses
+
+    return partial(list_added_losses, model)
+
+
+def constraints(model: Any) -> list[Callable[[], None]]:
+    """Return what holds weights within their constraints after each step."""
+    if not isinstance(model, nn.Module) or _adapter(type(model)) is None:
+        return []
+    from .keras.additions import list_constraints
+
+    return list_constraints(model)
+
+
+def usual_loss(model: Any, task: str, targets: torch.Tensor, output: torch.Tensor) -> Any:
+    """Return the loss that suits outputs; None for torch's usual one."""
+    if not channels_last(model):
+        return None
+    from .keras.losses import find_usual_loss
+
+    return find_usual_loss(handed_over(model), task, targets, output)
+
+
+def read_framework_loss(loss: Any) -> Any:
+    """Return a loss of another framework as `base.framework_loss.FrameworkLoss`; None for any other.
+
+    A text is a name only where `sys.modules` has a framework that might know it.
+    """
+    if isinstance(loss, str):
+        known = "keras" in sys.modules
+    else:
+        of = loss if isinstance(loss, type) else type(loss)
+        known = any(one.__module__ == "keras.src.losses.loss" for one in of.__mro__)
+        known = known or (getattr(loss, "__module__", None) or "").startswith("keras.src.losses.")
+    if not known:
+        return None
+    from .keras.losses import read_keras_loss
+
+    return read_keras_loss(loss)
 
 
 def acts_as(module: Any, kinds: type | tuple[type, ...]) -> bool:

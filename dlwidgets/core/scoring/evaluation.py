@@ -141,7 +141,8 @@ def evaluate(
         metrics = {**metrics, "perplexity": math.exp(min(total.value(), 700.0))}
     whole = count is None or samples < count or part.of == samples
     of, note = (samples, "") if whole else (part.of, f"Evaluated on {part.words}.")
-    averaged, detections = "" if total.known else _BY_SAMPLES, judge.detections if detects else None
+    exact = total.known or getattr(objective.task.loss, "by_samples", False)
+    averaged, detections = "" if exact else _BY_SAMPLES, judge.detections if detects else None
     parts = {f"loss_{name}": value for name, value in total.values().items() if name} | beside.values()
     return Evaluation(total.value(), samples, scores, metrics, parts, detections, of, note, averaged)
 

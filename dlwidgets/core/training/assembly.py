@@ -183,6 +183,8 @@ def _describe_choices(
         said.append(f"The names of the classes became numbers: {shown}{more}.")
     said += [*opened.notes, *filter(None, [opened.split])]
     said += [one.sentence() for one in find_unregistered(dict(loop.model.named_modules()))]
+    if loop.objective.added is not None and loop.objective.added() and not loop.objective.given:
+        said.append("What the model adds to the loss (regularizers, add_loss) is loss_regularization in the history.")
     if loop.rate.plan is not None:
         also = f"; it cycles {' and '.join(loop.rate.cycled)} as well" if loop.rate.cycled else ""
         said.append(f"The learning rate goes by the schedule {loop.rate.words}{also}.")

@@ -34,6 +34,7 @@ from ..controls.schedule.rate import Rate
 from ..controls.trainable import Freezing
 from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
+from ..layers.framework import constraints
 from ..layers.probes import LayerMonitor
 from ..scoring.evaluation import Evaluation, evaluate
 from .proof import Proofs
@@ -187,6 +188,7 @@ class Loop:
         self.normalisation.renew()
         self.average.renew()
         self.parameters = list(self.model.parameters())
+        self._constraints = constraints(self.model)
         beside = self.objective.companions
         self._beside = [one for one in beside.parameters().values() if one.requires_grad]
         buffers = [*self.model.buffers(), *(b for root in beside.roots.values() for b in root.buffers())]
@@ -531,6 +533,10 @@ class Loop:
             raise self._not_finite("The gradients became infinite or NaN", group, where)
         self.watch.before()
         kept = self.precision.step(self.optimizer)
+        if self._constraints:
+            with torch.no_grad():
+                for constrain in self._constraints:
+                    constrain()
         self.normalisation.project()
         self.average.update()
         return value, {**measured, **kept, **parts}

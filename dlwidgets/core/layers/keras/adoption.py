@@ -16,8 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...base.held import FOREIGN
 from ...base.trees import CALLS
 from .calls import call
+
+# To look through them takes seconds.
+FOREIGN.update(("keras", "absl", "optree"))
 
 
 def register_layers(model: Any) -> Any:
