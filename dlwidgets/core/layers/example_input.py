@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..base.trees import Takes, keep_kind, tree_map, tree_tensors
 from ..base.words import quote_names
+from .framework import say_unready
 from .kinds import wanted_input
 from .walk import Layer, uncompiled
 
@@ -325,6 +326,8 @@ def input_hint(layers: Sequence[Layer], call: str = "summary") -> str:
 
     `call` is how the function is reached that takes an input.
     """
+    if unready := say_unready(layers, call):
+        return unready
     names = Takes.of(layers[0].module).needed
     said, shape = "", f"{call}(model, input_shape=...)"
     wants = ((layer, wanted_input(layer.module)) for layer in layers)

@@ -6,10 +6,13 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from .walk import Layer
 
 
 def adopt(model: Any) -> Any:
@@ -186,6 +189,40 @@ def _foreign_layers(model: Any) -> list[nn.Module]:
     if "keras" not in sys.modules or not isinstance(model, nn.Module):
         return []
     return [module for module in model.modules() if _adapter(type(module)) is not None]
+
+
+def known_inputs(model: Any) -> Any:
+    """Return empty inputs that a model was built for, or None.
+
+    They hold no values: a tuple, or a dict of keywords. A torch model knows no shapes.
+    """
+    if _adapter(type(model := handed_over(model))) is None:
+        return None
+    from .keras.input_shapes import input_tensors
+
+    return input_tensors(model)
+
+
+def say_unready(layers: Sequence[Layer], call: str) -> str:
+    """Say why a model has no shapes of its own.
+
+    Models of torch never have any, and nothing is said of them: "". Those of Keras have, once they are built. `call` is
+    how the function is reached that takes a batch.
+    """
+    if _adapter(type(handed_over(layers[0].module))) is None:
+        return ""
+    from .keras.unbuilt import say_open, say_unbuilt
+
+    return say_unbuilt(layers, call) or say_open(layers, call)
+
+
+def idle_arguments(layers: Sequence[Layer]) -> list[str]:
+    """Say which arguments of layers do nothing where these stand."""
+    if _adapter(type(handed_over(layers[0].module))) is None:
+        return []
+    from .keras.unbuilt import idle_shapes
+
+    return idle_shapes(layers)
 
 
 @cache

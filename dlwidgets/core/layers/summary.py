@@ -18,7 +18,7 @@ from ..pictures.picture import time_first
 from .axes import time_first_sentence
 from .example_input import Example, from_input, from_shape, holds_tensors, input_hint
 from .forward import TracedForward, clear_frames, trace_forward
-from .framework import adopt
+from .framework import adopt, idle_arguments, known_inputs, say_unready
 from .kinds import dtype_name, layer_arguments, masked_weights, packed_weights, shape_words
 from .trace import Failure, Record, Shapes
 from .unregistered import find_unregistered
@@ -218,6 +218,8 @@ def summary(
         examples = from_input(model, (input, *more), dtype)
     elif input_shape is not None:
         examples = from_shape(model, input_shape, dtype)
+    elif (known := known_inputs(model)) is not None and not say_unready(layers, "summary"):
+        examples = [Example(known)]
     elif (takes := Takes.of(layers[0].module)).needed or takes.most is None:
         return make_summary(layers, error=input_hint(layers))
     else:
@@ -293,6 +295,8 @@ def make_summary(
     notes = [*example.notes]
     for one in find_unregistered({layer.path: layer.module for layer in layers}):
         notes.append(one.sentence(one.path in used))
+    if error is None:  # where there is one, it says so
+        notes += idle_arguments(layers)
     if found is not None and found.real:
         # A forward that fails was run only for torch's own words.
         why = "until it failed" if found.error is not None else f"since {found.real}"
