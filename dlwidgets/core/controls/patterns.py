@@ -14,6 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from ..base.frozen_dict import FrozenDict
 from ..base.words import did_you_mean, quote_names
+from ..layers.framework import follows_statistics, tensor_of
 from ..layers.split import propose_split
 from ..layers.walk import Layer, kind_of, uncompiled, walk
 
@@ -137,6 +138,7 @@ class FreezableParts:
 
     def pattern_for(self, wanted: Any) -> str:
         """Return the pattern for a module or parameter, or refuse it."""
+        wanted = tensor_of(wanted)
         if isinstance(wanted, str):
             return wanted or "*"
         if isinstance(wanted, nn.Module):
@@ -166,6 +168,7 @@ class FreezableParts:
         ------
         TypeError, ValueError : the model has no such part, in a sentence.
         """
+        wanted = tensor_of(wanted)
         if isinstance(wanted, (int, np.integer)) and not isinstance(wanted, bool):
             return [self.check(self._at(int(wanted)))]
         if isinstance(wanted, slice):
@@ -246,6 +249,9 @@ class FreezableParts:
 
     def _is_bare(self, layer: Any) -> bool:
         """Say whether a module or number has nothing to freeze."""
+        if isinstance(layer, nn.Module) and not any(True for _ in layer.parameters()):
+            if all(layer is not one for one in self.places.values()):
+                return True  # as the InputLayer in `model.layers` of Keras
         known = isinstance(layer, nn.Module) and not self._slices(layer)
         known = known or (isinstance(layer, (int, np.integer)) and not isinstance(layer, bool))
         return known and not self.inside(self.places[self.place_of(layer)])
@@ -402,7 +408,7 @@ def statistics_of(module: nn.Module) -> str:
         return "SpectralNorm"
     there = [name for name, buffer in module._buffers.items() if buffer is not None]
     follow = any(name.startswith("running_") or name == "num_batches_tracked" for name in there)
-    return kind_of(module) if follow else ""
+    return kind_of(module) if follow or follows_statistics(module) else ""
 
 
 def kind_name(kind: type) -> str:

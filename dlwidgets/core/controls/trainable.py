@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from ..base.ledger import Entry
 from ..base.state import Reference, dereference
 from ..base.words import pluralize, quote_error
+from ..layers.framework import freezes_weights_alone, holds_statistics, settle_trainable, train_flag
 from ..layers.structure import expression_of
 from ..layers.walk import numel_of
 from .control import Control, Writer
@@ -46,6 +47,10 @@ class Freezing:
     frozen layers goes on, since it is there for what trains behind it. An embedding with `max_norm`, which shortens
     rows as it looks them up, has all its rows shortened when it is frozen: no look-up changes it from then on.
 
+    A framework's own flags follow: those of Keras (`layer.trainable`, `variable.trainable`) say what `requires_grad`
+    does, and a BatchNormalization whose statistics are held infers, as with `trainable = False`. One that its owner
+    made so holds them where no pattern means it.
+
     A parameter that no pattern means is as its owner made it, frozen or not, and may be changed by hand while
     nothing runs: from the first step on that becomes a pattern, see `adopt`. One that a pattern means follows it
     whenever training goes on. A tensor with several names (tied weights) is one: the last pattern that means any of
@@ -64,6 +69,8 @@ class Freezing:
         #: Whether each parameter trained when the training thread left the model to its owner.
         self._left: dict[int, bool] = {}
         self._held_layers: list[nn.Module] = []
+        #: Whether a layer that a pattern means held its statistics by its own flag before.
+        self._own_holds: dict[int, bool] = {}
         self._modes: dict[int, tuple[nn.Module, bool]] = {}
         # Asked on one thread, put in force on another.
         self._lock = threading.RLock()
@@ -71,7 +78,8 @@ class Freezing:
     @property
     def held_layers(self) -> Sequence[nn.Module]:
         """The layers whose running statistics are held."""
-        return self._held_layers
+        found = {id(one): one for one in self._held_layers}
+        return [*(found | {id(one): one for one in self.model.modules() if holds_statistics(one)}).values()]
 
     def names_frozen(self) -> set[str]:
         """Return the names of the parameters that a pattern freezes."""
@@ -83,10 +91,10 @@ class Freezing:
 
     def reasons(self) -> dict[str, str]:
         """Return path -> by what the frozen parameters there are frozen."""
-        parts, held = FreezableParts(self.model), set(map(id, self._held_layers))
-        said = ["by requires_grad alone"] * parts.count
+        parts, held, flag = FreezableParts(self.model), set(map(id, self.held_layers)), train_flag(self.model)
+        said = [f"by {flag} alone"] * parts.count
         for pattern, on in (self.choice or {}).items():
-            words = f"by {pattern!r}{', requires_grad alone' if on == WEIGHTS else ''}"
+            words = f"by {pattern!r}{f', {flag} alone' if on == WEIGHTS else ''}"
             for number in parts.match(pattern):
                 said[number] = words
         found = {}
@@ -162,8 +170,20 @@ class Freezing:
             plan.carry_out()
             for embedding in renormalised_layers(parts, flags):
                 scale_rows(embedding)
+            settle_trainable(self.model, self._follow_holds(parts, flags, held))
             changed, self.choice, self._held_layers = choice != self.choice, choice, held
         return said or ("nothing changed by it" if changed else "")
+
+    def _follow_holds(self, parts: FreezableParts, flags: Sequence[Any], held: Sequence[nn.Module]) -> dict[int, bool]:
+        """Return whether layers are to hold their statistics by their flags."""
+        found = {}
+        for module, own in parts.running:
+            if any(flags[number] is not None for number in own):
+                self._own_holds.setdefault(id(module), holds_statistics(module))
+                found[id(module)] = any(module is one for one in held)
+            elif id(module) in self._own_holds:
+                found[id(module)] = self._own_holds.pop(id(module))
+        return found
 
     def leave(self) -> None:
         """Leave the model to its owner, who may freeze some."""
@@ -174,7 +194,8 @@ class Freezing:
         """Return the choice that says what was frozen by hand since `leave`.
 
         The flags are put back, for the choice to be put in force and written down; () where nothing was changed.
-        Frozen so, weights are so by `requires_grad` alone, as in a plain loop; what is to train goes to the optimizer.
+        Frozen so, weights are so by `requires_grad` alone, as in a plain loop, but for layers of Keras, whose own flag
+        holds statistics too; what is to train goes to the optimizer.
         """
         if not any(one.requires_grad for one in self.model.parameters()):
             return ()  # the line that has the head train again is still to come
@@ -186,12 +207,14 @@ class Freezing:
         flags, number_of = parts.train_flags(self.choice), {id(one): number for number, one in enumerate(parts.tensors)}
         numbers = [number_of[id(one)] for one in changed if id(one) in number_of]
         mine = [parts.tensors[number] for number in numbers if flags[number] in (None, WEIGHTS)]
-        by_flag = {trains: [one for one in mine if one.requires_grad is trains] for trains in (False, True)}
+        owners = [parts.places[parts.owners[number_of[id(one)]]] for one in mine]
+        said = [one.requires_grad or (WEIGHTS if freezes_weights_alone(of) else False) for one, of in zip(mine, owners)]
         for tensor in mine:
             tensor.requires_grad_(not tensor.requires_grad)
         choice = self.choice
-        for trains, some in by_flag.items():
-            choice = self.extend(choice, some and [some], trains or WEIGHTS, optimizer)
+        for wish in (WEIGHTS, False, True):
+            some = [one for one, its in zip(mine, said) if its == wish]
+            choice = self.extend(choice, some and [some], wish, optimizer)
         return (choice,) if mine else ()
 
     def reapply(self, optimizer: Optimizer) -> str:
@@ -211,7 +234,9 @@ class Freezing:
         matched = [(number, self._originals.get(id(tensor))) for number, tensor in enumerate(tensors)]
         own = [[number, was.trained, was.joined is not None] for number, was in matched if was is not None]
         before = Reference((dict(self._originals), list(self._held_layers)))
-        return {"choice": choice, "own": own, "before": before}
+        running = FreezableParts(self.model).running
+        holds = [[n, holds_statistics(one), self._own_holds.get(id(one))] for n, (one, _) in enumerate(running)]
+        return {"choice": choice, "own": own, "before": before, "holds": holds}
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:
         """Restore a choice; model and optimizer have been restored already."""
@@ -226,6 +251,10 @@ class Freezing:
                     for number, trained, joined in state.get("own", ()) if number < len(tensors)
                 }
                 self.put(self.choice, optimizer)
+            running = [module for module, _ in FreezableParts(self.model).running]
+            holds = [(running[number], *flags) for number, *flags in state.get("holds", ()) if number < len(running)]
+            self._own_holds = {id(module): was for module, _, was in holds if was is not None}
+            settle_trainable(self.model, {id(module): now for module, now, _ in holds})
         self.hold_statistics()
 
     def trains_by_default(self, tensor: nn.Parameter) -> bool:

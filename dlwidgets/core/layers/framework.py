@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -223,6 +223,58 @@ def idle_arguments(layers: Sequence[Layer]) -> list[str]:
     from .keras.unbuilt import idle_shapes
 
     return idle_shapes(layers)
+
+
+def follows_statistics(module: Any) -> bool:
+    """Say whether a layer of a framework follows its inputs' statistics.
+
+    It does in training, as a BatchNormalization. torch's own are told by their buffers.
+    """
+    return _adapter(type(module)) is not None and _freezing().follows(module)
+
+
+def holds_statistics(module: Any) -> bool:
+    """Say whether a layer infers in training by its own flag.
+
+    Keras's BatchNormalization does with `trainable = False`; torch's layers have no such flag.
+    """
+    return _adapter(type(module)) is not None and _freezing().holds(module)
+
+
+def freezes_weights_alone(module: Any) -> bool:
+    """Say whether statistics move on in a layer frozen by its flags.
+
+    They do in torch's; in Keras's only where the flags of its variables were set, and not its own.
+    """
+    return _adapter(type(module)) is None or (_freezing().follows(module) and not _freezing().holds(module))
+
+
+def settle_trainable(model: nn.Module, held: Mapping[int, bool]) -> None:
+    """Have a framework's own flags say what trains, by `requires_grad`.
+
+    Parameters
+    ----------
+    held : the identity of layers with statistics -> whether they are to hold them; others stay as they are.
+    """
+    if layers := [one for one in model.modules() if _adapter(type(one)) is not None]:
+        _freezing().settle(layers, held)
+
+
+def train_flag(model: Any) -> str:
+    """Return the flag by which a person freezes by hand."""
+    return "requires_grad" if _adapter(type(model)) is None else "trainable"
+
+
+def tensor_of(value: Any) -> Any:
+    """Return the tensor of a framework's variable; all else as it is."""
+    ours = any(one.__module__ == "keras.src.backend.common.variables" for one in type(value).__mro__)
+    return value._value if ours else value
+
+
+def _freezing() -> ModuleType:
+    from .keras import freezing
+
+    return freezing
 
 
 @cache

@@ -210,7 +210,8 @@ class Proofs:
         if step != self._at:
             self._at, self._earlier = step, self._last
         self._last = now
-        parameters = {name: one for name, one in frozen.items() if isinstance(one, torch.nn.Parameter)}
+        owned = dict(uncompiled(self._model).named_parameters())
+        parameters = {name: one for name, one in frozen.items() if name in owned}
         return Proof(
             step, epoch, len(frozen), sum(map(torch.numel, parameters.values())),
             digest_all(now), changed, digest_all(self._then), moved, {name: self._good[name] for name in changed},

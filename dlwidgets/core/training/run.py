@@ -27,6 +27,7 @@ from ..base.training_models import note_training
 from ..base.words import describe_error, quote_names
 from ..controls.steering import ModelShape, Steering, names_of
 from ..data.session_data import SessionData
+from ..layers.framework import train_flag
 from ..layers.load_weights import WeightsReport, plan_weights
 from ..scoring.evaluation import Evaluation, NotFiniteOutput
 from .evaluations import Evaluations
@@ -773,7 +774,8 @@ class Run:
         self.put({"trainable": choice}, {"trainable": "hand"})
         last = self.timeline.line.changes[-1:]
         if last and last[0].by == "hand":
-            self.note(f"requires_grad was changed by hand after step {self.loop.steps:,}, which {last[0].note}.")
+            flag = train_flag(self.loop.model)
+            self.note(f"{flag} was changed by hand after step {self.loop.steps:,}, which {last[0].note}.")
         if wished is not None:  # what was wished for meanwhile comes on top of it
             both = {**(choice or {}), **wished}
             self.tell(wishes={"trainable": self.steering.read("trainable", both) if wished else choice})
