@@ -16,6 +16,7 @@ from ..base.outputs import named_tensors
 from ..base.trees import tree_map
 from ..layers.example_input import as_tensors
 from ..layers.forward import explain_failure
+from ..layers.framework import acts_as
 from ..layers.walk import HOLDERS, kind_of
 
 
@@ -84,8 +85,11 @@ def why_not_called(path: str, modules: Mapping[str, nn.Module], used_by: str | N
         return f"only holds others ({kind_of(module)}) and is never called itself"
     if any(isinstance(modules.get(one), torch.jit.ScriptModule) for one in above):
         return "runs inside a TorchScript model, whose layers cannot be watched"
-    if isinstance(modules.get(path.rpartition(".")[0]), nn.MultiheadAttention):
+    around = modules.get(path.rpartition(".")[0])
+    if isinstance(around, nn.MultiheadAttention):
         return "has its weights used by the MultiheadAttention around it, which does not call it"
+    if acts_as(around, nn.MultiheadAttention):
+        return f"is not called: the {kind_of(around)} around it computes attention in one function"
     if used_by is not None:
         by = f"{used_by} ({kind_of(modules[used_by])})" if used_by else f"the model ({kind_of(modules[''])})"
         return f"is not called: {by} uses its weights itself"

@@ -15,9 +15,9 @@ from torch import nn
 from ..base.trees import tree_tensors
 from ..data.detection import holds_detections, on_cpu
 from ..data.samples import only_image
-from ..layers.framework import activation_of, acts_as, bias_of
+from ..layers.framework import activation_of, acts_as, bias_of, channels_of
 from ..layers.walk import kind_of
-from ..pictures.picture import Picture, Sort, first_sample, make_picture, with_batch_axis
+from ..pictures.picture import CHANNELS_LAST, Picture, Sort, first_sample, make_picture, with_batch_axis
 from ..pictures.statistics import to_real
 from ..pictures.thumbnail import Thumbnail, make_thumbnail
 from ..pictures.tiles import BUDGET, make_tiles
@@ -130,8 +130,8 @@ def look(
         must_be_built(modules)
     except ValueError as error:
         return Look(wanted, reason=str(error))
-    begins_1d = acts_as(next(weighing, None), (nn.Conv1d, nn.ConvTranspose1d))
-    seen = Look(wanted, input=make_thumbnail(inputs, lines=begins_1d))
+    convolves_1d = acts_as(next(weighing, None), (nn.Conv1d, nn.ConvTranspose1d))
+    seen = Look(wanted, input=make_thumbnail(inputs, lines=convolves_1d))
     module = modules.get(layer)
     of: Literal["inputs", "outputs"] = "inputs" if wanted.show == "input" else "outputs"
     try:
@@ -173,15 +173,18 @@ def look(
     attends = part.endswith("[attention]")
     behaves = None if attends else module
     tensor, channels, note = with_batch_axis(found[key], behaves, found.axes.get(key))
+    # Channels come last in all layers of a framework that says where they are.
+    said = channels_of(module, max(2, tensor.ndim)) is not None
     try:
         drawn = make_picture(
             tensor, behaves, wanted.budget, by=wanted.by, order=wanted.order,
             at_slice=wanted.at_slice, channels=channels, attends=attends,
+            lines=said and convolves_1d and not acts_as(module, (nn.RNNBase, nn.MultiheadAttention, nn.Linear)),
         )  # fmt: skip
     except ValueError as error:
         return replace(seen, reason=str(error))
-    said = filter(None, [found.sampled.get(key), note, drawn.note])
-    drawn = replace(drawn, note="; ".join(said))
+    notes = [found.sampled.get(key), note, *drawn.note.split("; ")]
+    drawn = replace(drawn, note="; ".join(one for one in notes if one and not (said and one == CHANNELS_LAST)))
     values = first_sample(tensor, behaves)
     seen = replace(seen, values=values, picture=drawn)
     if wanted.show == "input":

@@ -25,6 +25,8 @@ _MOST_BARS = 1024
 #: Values of one map that are handed over as they are, at rest (224 x 224) and while training; and the bytes
 #: that are left for all maps beside so large a one.
 CLOSE, LIVE_CLOSE, _BESIDE = 50_176, 13_225, 57_344
+#: What is said of a picture whose layer does not have them first.
+CHANNELS_LAST = "channels are the last axis"
 
 CONV_1D = (
     nn.Conv1d, nn.ConvTranspose1d, nn.MaxPool1d, nn.AvgPool1d, nn.AdaptiveAvgPool1d, nn.AdaptiveMaxPool1d,
@@ -119,6 +121,7 @@ def make_picture(
     at_slice: int | None = None,
     channels: int | None = None,
     attends: bool = False,
+    lines: bool = False,
 ) -> Picture:
     """Return the picture of the first sample of a layer's output.
 
@@ -132,6 +135,7 @@ def make_picture(
     channels : the axis of the channels in `tensor`, where it is known (`Activations.axes`).
     attends : whether these are attention weights, samples x heads x queries x keys; else they are known by
         their rows, which sum to one, where there are as many keys as queries.
+    lines : whether positions x channels are drawn as lines, as behind a 1-D convolution with channels last.
     """
     if tensor.numel() == 0:
         raise ValueError(f"The output is empty, {tuple(tensor.shape)}: there is nothing to draw.")
@@ -144,11 +148,15 @@ def make_picture(
         return draw("attention", ("head", "from", "to"), sample if sample.ndim == 3 else sample[None])
     if sample.ndim == 2 and (isinstance(layer, CONV_1D) or channels == 1):
         return draw("lines", ("channel", "line", "position"), sample[:, None])
+    if sample.ndim == 2 and lines:
+        return draw("lines", ("channel", "line", "position"), sample.T[:, None])
     if sample.ndim == 2:
         return draw("sequence", ("map", "step", "unit"), sample[None])
     note = ""
-    if isinstance(layer, _LAST) or channels == sample.ndim:
-        sample, note = sample.movedim(-1, 0), "channels are the last axis"
+    if isinstance(layer, _LAST) or channels is not None and channels > 1:
+        # Torch has channels first: where they are elsewhere, it is said.
+        at = channels - 1 if channels is not None else -1
+        sample, note = sample.movedim(at, 0), CHANNELS_LAST if at in (-1, sample.ndim - 1) else ""
     if sample.ndim == 3:
         return draw("maps", ("channel", "row", "column"), sample, note=note)
     # Whatever has more axes: one slice along the third from last, all axes before it as maps.

@@ -61,6 +61,7 @@ def make_thumbnail(inputs: Any, lines: bool = False, side: int = _SIDE) -> Thumb
         spelled = " ".join(map(str, numbers[:_SPELLED])) + more
         return Thumbnail("tokens", shape, words=spelled, tokens=numbers)
     if sample.ndim == 4:
+        sample = sample.movedim(-1, 0) if _has_channels_last(sample) else sample
         sample, note = sample[:, sample.shape[1] // 2], "; ".join(filter(None, [note, "the middle slice"]))
     if sample.ndim == 3:
         return _draw_image(sample, shape, note, side)
@@ -71,11 +72,16 @@ def make_thumbnail(inputs: Any, lines: bool = False, side: int = _SIDE) -> Thumb
     return Thumbnail("picture", shape, picture=drawn, words=note)
 
 
+def _has_channels_last(sample: torch.Tensor) -> bool:
+    """Say whether an image has its channels last: of its axes, that of few numbers."""
+    last, first = sample.shape[-1], sample.shape[0]
+    return first not in (1, 3) and (last in (1, 3) or last <= 4 and last < min(sample.shape[:-1]))
+
+
 def _draw_image(sample: torch.Tensor, shape: tuple[int, ...], note: str, side: int) -> Thumbnail:
     values = to_real(sample).float()
+    values = values.movedim(-1, 0) if _has_channels_last(values) else values
     channels = values.shape[0]
-    if channels not in (1, 3) and values.shape[-1] in (1, 3):
-        values, channels = values.permute(2, 0, 1), values.shape[-1]  # channels last
     if channels != 3:
         if channels > 1:
             note = "; ".join(filter(None, [note, f"channel 0 of {channels}"]))

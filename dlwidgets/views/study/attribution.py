@@ -11,6 +11,7 @@ import torch
 from ...core.activations.look import number
 from ...core.activations.study.ablation import scores_under
 from ...core.activations.study.attribution import grad_cam, gradient_x_input
+from ...core.layers.framework import channels_of
 from ...core.pictures.tiles import make_tiles
 from .section import Section, StudySubject
 
@@ -55,7 +56,8 @@ class AttributionSection(Section):
         order = torch.argsort(-scores.nan_to_num(-math.inf), stable=True).tolist()
         target = self.target if self.target is not None and self.target < len(scores) else None
         names, points = subject.names(len(scores)), [number(score) for score in scores.tolist()]
-        usable = layout.axis == 0 and len(layout.shape) >= 2 and math.prod(layout.shape[1:]) > 1
+        first = layout.axis == 0 or channels_of(subject.model, 4) is not None
+        usable = first and len(layout.shape) >= 2 and math.prod(layout.shape) > layout.channels
         words: dict[str, Any] = {
             "method": self.method, "chosen": target, "here": self.here, "predicted": order[0],
             "classes": [[i, names[i], points[i]] for i in sorted(order[:_CLASSES])],
@@ -71,7 +73,8 @@ class AttributionSection(Section):
         except ValueError as error:
             self.found = {"where": {**words, "reason": str(error)}}
             return False
-        form, values = _drawable(found.values, by_input, by_input and bool(found.layer))
+        axis = channels_of(subject.model, found.values.ndim + 1) if found.values.ndim > 2 else None
+        form, values = _drawable(found.values, by_input, by_input and bool(found.layer), axis)
         drawn = make_tiles(values[None], budget=_BUDGET)
         words.update(
             target=found.target, layer=found.layer, score=points[found.target], form=form,
@@ -100,8 +103,13 @@ class AttributionSection(Section):
         return pd.DataFrame(_decode(values) if "peak" in values["where"] else None)
 
 
-def _drawable(values: torch.Tensor, by_input: bool, tokens: bool) -> tuple[str, torch.Tensor]:
-    """Return the form, "map", "line", "matrix" or "tokens", and a matrix."""
+def _drawable(
+    values: torch.Tensor, by_input: bool, tokens: bool, channels: int | None = None
+) -> tuple[str, torch.Tensor]:
+    """Return the form, "map", "line", "matrix" or "tokens", and a matrix.
+
+    `channels` is their axis in a batch of inputs, where the model's framework says it.
+    """
     if tokens or values.ndim <= 1:
         return "tokens" if tokens else "line", values.reshape(1, -1)
     if by_input and values.ndim == 2:
@@ -109,7 +117,7 @@ def _drawable(values: torch.Tensor, by_input: bool, tokens: bool) -> tuple[str, 
     if by_input and values.ndim > 2:
         # Summed over the channels, which are first, or last as in images of three colours.
         last = values.ndim == 3 and values.shape[0] not in (1, 3) and values.shape[-1] in (1, 3)
-        values = values.sum(-1 if last else 0)
+        values = values.sum(channels - 1 if channels is not None else -1 if last else 0)
     if values.ndim == 3:
         values = values[values.shape[0] // 2]
     return "map" if values.ndim == 2 else "line", values.reshape(-1, values.shape[-1])

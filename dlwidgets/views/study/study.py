@@ -14,6 +14,7 @@ from ...core.activations.study.film import kept_states, output_of
 from ...core.base.isolation import isolate_model
 from ...core.base.time_budget import TimeBudget
 from ...core.layers.axes import channel_axis
+from ...core.layers.framework import acts_as
 from .ablation import AblationSection
 from .attribution import AttributionSection
 from .over_time import OverTimeSection
@@ -234,7 +235,7 @@ class Study:
         inputs = cache(lambda: look.samples.inputs(sample))
         if (layer, part) not in self._layouts:
             module, behind = look.layers[layer], None
-            if isinstance(module, ELEMENTWISE):
+            if acts_as(module, ELEMENTWISE):
                 with isolate_model(look.model) as eager:
                     found = find_incoming(eager, layer_paths(eager), inputs(), layer, part)
                 behind = None if found is None or found.module is module else found.module

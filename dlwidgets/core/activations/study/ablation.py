@@ -16,6 +16,7 @@ from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map
 from ...data.detection import holds_detections
 from ...layers.axes import channel_axis
+from ...layers.framework import acts_as
 from ...layers.walk import kind_of
 from ..forward_pass import on_device_of
 from ..layer_choice import layer_paths, no_such_layer
@@ -104,6 +105,8 @@ def _scale_output(
     channels = factors[path]
     if not channels:
         return output
+    if isinstance(output, list) and acts_as(module, nn.RNNBase):  # as Keras has it: the state comes behind
+        return [_scaled(path, module, one, channels) if number < 2 else one for number, one in enumerate(output)]
     if not isinstance(module, nn.RNNBase):
         by = module if behind is None else behind
         made = replace_first_tensor(output, lambda tensor: _scaled(path, by, tensor, channels))

@@ -14,6 +14,7 @@ from torch import nn
 from ...base.isolation import isolate_model, run_forward, watch_model
 from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map, tree_tensors
+from ...layers.framework import acts_as, channels_of
 from ...layers.walk import kind_of
 from ..filters import CONVOLUTIONS
 from ..forward_pass import on_device_of
@@ -51,7 +52,7 @@ def grad_cam(
     Parameters
     ----------
     target : number of the class; None: the one with the largest output.
-    layer : path of a layer that puts out maps, N x C x places; None: the last convolution that runs.
+    layer : path of a layer that puts out maps, channels x places; None: the last convolution that runs.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def grad_cam(
     modules = layer_paths(model)
     if layer is not None and layer not in modules:
         raise ValueError(no_such_layer(layer, modules))
-    convolutions = {path: module for path, module in modules.items() if isinstance(module, CONVOLUTIONS)}
+    convolutions = {path: module for path, module in modules.items() if acts_as(module, CONVOLUTIONS)}
     if layer is None and not convolutions:
         raise ValueError(
             f"Grad-CAM weights the maps of a convolution, and {kind_of(modules[''])} has none: "
@@ -91,8 +92,9 @@ def grad_cam(
                 f"Grad-CAM weights maps, channels × places, and {name} puts out none: choose a convolution."
             )
         gradient, number, score = _gradient(output, target, seen[0], chosen or "the layer")
-        weights = gradient.mean(tuple(range(2, gradient.ndim)), keepdim=True)
-        cam = (weights * seen[0]).sum(1).relu()[0]
+        channels = _axis_of(modules[chosen], gradient)
+        places = [axis for axis in range(1, gradient.ndim) if axis != channels]
+        cam = (gradient.mean(places, keepdim=True) * seen[0]).sum(channels).relu()[0]
         return Attribution(cam.detach().float().cpu(), number, score, chosen)
 
 
@@ -122,7 +124,7 @@ def _of_tokens(
     model: nn.Module, inputs: Any, target: int | None, modules: dict[str, nn.Module]
 ) -> Attribution:
     tokens = next(tree_tensors(inputs), None)
-    embeddings = {path: module for path, module in modules.items() if isinstance(module, nn.Embedding)}
+    embeddings = {path: module for path, module in modules.items() if acts_as(module, nn.Embedding)}
     if tokens is None or not embeddings:
         raise ValueError(
             "The input holds whole numbers, and the model has no nn.Embedding for a gradient to go through."
@@ -131,7 +133,8 @@ def _of_tokens(
 
     def hook(path: str, _module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
         given = args[0] if args else None
-        same = isinstance(given, torch.Tensor) and torch.equal(given.reshape(-1), tokens.reshape(-1))
+        # Keras hands them on as numbers of another type.
+        same = isinstance(given, torch.Tensor) and torch.equal(given.reshape(-1).to(tokens.dtype), tokens.reshape(-1))
         if seen or not same:
             return output
         leaf = output.detach().requires_grad_()
@@ -154,8 +157,8 @@ def _last_called(model: nn.Module, inputs: Any, wanted: dict[str, nn.Module]) ->
     """Find the last layer to run, if possible with several places."""
     calls: list[tuple[str, bool]] = []
 
-    def hook(path: str, _module: nn.Module, _args: Any, output: torch.Tensor) -> None:
-        calls.append((path, output.shape[2:].numel() > 1))
+    def hook(path: str, module: nn.Module, _args: Any, output: torch.Tensor) -> None:
+        calls.append((path, output[0].numel() > output.shape[_axis_of(module, output)]))
 
     with ExitStack() as stack:
         for path, module in wanted.items():
@@ -166,6 +169,11 @@ def _last_called(model: nn.Module, inputs: Any, wanted: dict[str, nn.Module]) ->
     if not wide:
         raise ValueError("Grad-CAM weights the maps of a convolution, and none ran on this sample.")
     return wide[-1]
+
+
+def _axis_of(layer: nn.Module, maps: torch.Tensor) -> int:
+    """Return the axis of the channels, 1 in torch."""
+    return channels_of(layer, maps.ndim) or 1
 
 
 def _gradient(
@@ -193,7 +201,7 @@ def _gradient(
 def _differentiating(model: nn.Module) -> Iterator[nn.Module]:
     """Yield the module to call, with gradients for the caller alone."""
     with isolate_model(model) as eager, torch.inference_mode(False), torch.enable_grad():
-        recurrent = any(isinstance(module, nn.RNNBase) for module in eager.modules())
+        recurrent = any(acts_as(module, nn.RNNBase) for module in eager.modules())
         # cuDNN has no backward of a recurrent layer in eval mode.
         cudnn = torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent)
         with cudnn, watch_model(eager):
