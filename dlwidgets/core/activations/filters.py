@@ -206,7 +206,8 @@ def _gates(layer: nn.Module, draw: Draw, part: int) -> Filters:
         return Filters(reason="has no weights that can be shown")
     maps = weight.detach().clone().unflatten(0, (len(names), -1))
     axes = ("gate", "unit", "past unit" if part else "input")
-    note = f"{name}: {'the past state' if part else 'the input'} of the first layer"
+    of = " of the first layer" if isinstance(layer, nn.RNNBase) else ""
+    note = f"{name}: {'the past state' if part else 'the input'}{of}"
     return Filters(draw("maps", axes, maps, shape=tuple(weight.shape), note=note, names=names))
 
 

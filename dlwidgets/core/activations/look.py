@@ -35,6 +35,8 @@ Names = Sequence[str] | Callable[[int], str] | None
 _INCOMING, _LETTERS = 16_384, 24
 #: The longest side of a picture with boxes.
 _PICTURE = 320
+#: Layers whose steps are drawn as rows, also behind a 1-D convolution.
+_ALONG_TIME = (nn.RNNBase, nn.MultiheadAttention, nn.Linear)
 _WEIGHING = (nn.Linear, nn.Embedding, nn.EmbeddingBag, nn.RNNBase, nn.MultiheadAttention)
 
 
@@ -131,7 +133,8 @@ def look(
     except ValueError as error:
         return Look(wanted, reason=str(error))
     convolves_1d = acts_as(next(weighing, None), (nn.Conv1d, nn.ConvTranspose1d))
-    seen = Look(wanted, input=make_thumbnail(inputs, lines=convolves_1d))
+    said = channels_of(eager, max(2, *(tensor.ndim for tensor in tree_tensors(inputs)), 0))
+    seen = Look(wanted, input=make_thumbnail(inputs, convolves_1d, channels_last=None if said is None else said > 1))
     module = modules.get(layer)
     of: Literal["inputs", "outputs"] = "inputs" if wanted.show == "input" else "outputs"
     try:
@@ -173,18 +176,16 @@ def look(
     attends = part.endswith("[attention]")
     behaves = None if attends else module
     tensor, channels, note = with_batch_axis(found[key], behaves, found.axes.get(key))
-    # Channels come last in all layers of a framework that says where they are.
-    said = channels_of(module, max(2, tensor.ndim)) is not None
     try:
         drawn = make_picture(
             tensor, behaves, wanted.budget, by=wanted.by, order=wanted.order,
             at_slice=wanted.at_slice, channels=channels, attends=attends,
-            lines=said and convolves_1d and not acts_as(module, (nn.RNNBase, nn.MultiheadAttention, nn.Linear)),
+            lines=said is not None and convolves_1d and not acts_as(module, _ALONG_TIME),
         )  # fmt: skip
     except ValueError as error:
         return replace(seen, reason=str(error))
     notes = [found.sampled.get(key), note, *drawn.note.split("; ")]
-    drawn = replace(drawn, note="; ".join(one for one in notes if one and not (said and one == CHANNELS_LAST)))
+    drawn = replace(drawn, note="; ".join(one for one in notes if one and (said is None or one != CHANNELS_LAST)))
     values = first_sample(tensor, behaves)
     seen = replace(seen, values=values, picture=drawn)
     if wanted.show == "input":

@@ -41,11 +41,14 @@ class Thumbnail:
     tokens: tuple[int, ...] = ()
 
 
-def make_thumbnail(inputs: Any, lines: bool = False, side: int = _SIDE) -> Thumbnail:
+def make_thumbnail(
+    inputs: Any, lines: bool = False, side: int = _SIDE, channels_last: bool | None = None
+) -> Thumbnail:
     """Make the thumbnail of a batch of one, by its first tensor.
 
     With `lines`, channels x positions are drawn as lines, as for a model that begins with a 1-D convolution.
-    No side of an image is longer than `side` pixels.
+    No side of an image is longer than `side` pixels. Where it is not known whether an image has its
+    `channels_last`, it is told by its sizes.
     """
     found = list(tree_tensors(inputs))
     if not found or found[0].numel() == 0:
@@ -61,11 +64,15 @@ def make_thumbnail(inputs: Any, lines: bool = False, side: int = _SIDE) -> Thumb
         spelled = " ".join(map(str, numbers[:_SPELLED])) + more
         return Thumbnail("tokens", shape, words=spelled, tokens=numbers)
     if sample.ndim == 4:
-        sample = sample.movedim(-1, 0) if _has_channels_last(sample) else sample
+        last = _has_channels_last(sample) if channels_last is None else channels_last
+        sample = sample.movedim(-1, 0) if last else sample
+        channels_last = False
         sample, note = sample[:, sample.shape[1] // 2], "; ".join(filter(None, [note, "the middle slice"]))
     if sample.ndim == 3:
-        return _draw_image(sample, shape, note, side)
+        last = _has_channels_last(sample) if channels_last is None else channels_last
+        return _draw_image(sample.movedim(-1, 0) if last else sample, shape, note, side)
     if lines and sample.ndim == 2:
+        sample = sample.T if channels_last else sample
         drawn = stack_maps("lines", ("channel", "line", "position"), sample[:, None], _BUDGET)
     else:
         drawn = make_picture(tensor, budget=_BUDGET)
@@ -73,14 +80,13 @@ def make_thumbnail(inputs: Any, lines: bool = False, side: int = _SIDE) -> Thumb
 
 
 def _has_channels_last(sample: torch.Tensor) -> bool:
-    """Say whether an image has its channels last: of its axes, that of few numbers."""
+    """Say whether an image has its channels last, by its sizes."""
     last, first = sample.shape[-1], sample.shape[0]
     return first not in (1, 3) and (last in (1, 3) or last <= 4 and last < min(sample.shape[:-1]))
 
 
 def _draw_image(sample: torch.Tensor, shape: tuple[int, ...], note: str, side: int) -> Thumbnail:
     values = to_real(sample).float()
-    values = values.movedim(-1, 0) if _has_channels_last(values) else values
     channels = values.shape[0]
     if channels != 3:
         if channels > 1:

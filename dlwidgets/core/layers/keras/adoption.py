@@ -45,7 +45,8 @@ def register_layers(model: Any) -> Any:
 def counterpart(layer: Any) -> type:
     """Return the torch class that does the same, or `nn.Module`."""
     names = (one.__name__ for one in type(layer).__mro__ if one.__module__.startswith("keras."))
-    return next((_COUNTERPARTS[name] for name in names if name in _COUNTERPARTS), nn.Module)
+    found = next((_COUNTERPARTS[name] for name in names if name in _COUNTERPARTS), nn.Module)
+    return _FUNCTIONS.get(getattr(layer.activation, "__name__", ""), nn.Module) if found is nn.Identity else found
 
 
 def statistics_counted(layer: Any) -> list[torch.Tensor]:
@@ -70,8 +71,21 @@ _COUNTERPARTS: dict[str, type] = {
     "MaxPooling1D": nn.MaxPool1d, "MaxPooling2D": nn.MaxPool2d, "MaxPooling3D": nn.MaxPool3d,
     "AveragePooling1D": nn.AvgPool1d, "AveragePooling2D": nn.AvgPool2d, "AveragePooling3D": nn.AvgPool3d,
     "ReLU": nn.ReLU, "LeakyReLU": nn.LeakyReLU, "PReLU": nn.PReLU, "ELU": nn.ELU, "Softmax": nn.Softmax,
-    "LSTM": nn.LSTM, "GRU": nn.GRU, "SimpleRNN": nn.RNN, "MultiHeadAttention": nn.MultiheadAttention,
-    "Flatten": nn.Flatten,
+    "GlobalAveragePooling1D": nn.AdaptiveAvgPool1d, "GlobalAveragePooling2D": nn.AdaptiveAvgPool2d,
+    "GlobalAveragePooling3D": nn.AdaptiveAvgPool3d, "GlobalMaxPooling1D": nn.AdaptiveMaxPool1d,
+    "GlobalMaxPooling2D": nn.AdaptiveMaxPool2d, "GlobalMaxPooling3D": nn.AdaptiveMaxPool3d,
+    "SeparableConv1D": nn.Conv1d, "SeparableConv2D": nn.Conv2d, "AlphaDropout": nn.AlphaDropout,
+    "GaussianDropout": nn.Dropout, "GaussianNoise": nn.Dropout, "RMSNormalization": nn.RMSNorm,
+    "LSTM": nn.LSTM, "GRU": nn.GRU, "SimpleRNN": nn.RNN, "RNN": nn.RNNBase,
+    "MultiHeadAttention": nn.MultiheadAttention, "Flatten": nn.Flatten,
+    "Activation": nn.Identity,  # by its function
+}  # fmt: skip
+#: What a layer Activation does, by the name of its function.
+_FUNCTIONS: dict[str, type] = {
+    "linear": nn.Identity, "relu": nn.ReLU, "relu6": nn.ReLU6, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU,
+    "selu": nn.SELU, "celu": nn.CELU, "gelu": nn.GELU, "silu": nn.SiLU, "mish": nn.Mish, "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "softsign": nn.Softsign, "softmax": nn.Softmax,
+    "log_softmax": nn.LogSoftmax, "hard_silu": nn.Hardswish, "hard_sigmoid": nn.Hardsigmoid, "hard_tanh": nn.Hardtanh,
 }  # fmt: skip
 
 

@@ -45,8 +45,10 @@ def locate_channels(layer: Any, axes: int, given: int | None = None) -> int:
         return axes - 1 if said == "channels_last" else 1
     if given is not None and not kinds & _MOVES:
         return given
-    first = sys.modules["keras"].config.image_data_format() == "channels_first"
-    return 1 if first and axes > 3 else axes - 1
+    # A model, as its layers have them.
+    inner = (getattr(one, "data_format", None) for one in layer._flatten_layers(include_self=False))
+    form = next(filter(None, inner), sys.modules["keras"].config.image_data_format())
+    return 1 if form == "channels_first" and axes > 3 else axes - 1
 
 
 def name_activation(layer: Any, suffix: str = "") -> tuple[str, int | None]:
@@ -75,9 +77,10 @@ def arrange_kernels(layer: Any) -> dict[str, torch.Tensor]:
 
     A depthwise kernel has one input for each filter. Vectors, as a bias, are left out where there is a matrix.
     """
-    own = dict(_own(layer))
-    found = {name: _arrange(layer, name, tensor) for name, tensor in own.items() if tensor.ndim > 1}
-    return found or {name: tensor for name, tensor in own.items() if name != "bias"}
+    own = {name: tensor for name, tensor in _own(layer) if name != "bias"}
+    if not own and "RNN" in _kinds(layer):
+        return arrange_kernels(layer.cell)
+    return {name: _arrange(layer, name, tensor) for name, tensor in own.items() if tensor.ndim > 1} or own
 
 
 def _arrange(layer: Any, name: str, kernel: torch.Tensor) -> torch.Tensor:
@@ -92,7 +95,9 @@ def _arrange(layer: Any, name: str, kernel: torch.Tensor) -> torch.Tensor:
         made_of = [at for at, letter in enumerate(letters) if letter not in made]
         makes = [at for at, letter in enumerate(letters) if letter in made]
         return kernel.permute(*makes, *made_of).flatten(len(makes)).flatten(0, len(makes) - 1)
-    if name in ("kernel", "pointwise_kernel", "recurrent_kernel"):
+    if name == "pointwise_kernel":  # at one place, of what the depthwise kernel makes
+        return kernel.flatten(0, -2).T
+    if name in ("kernel", "recurrent_kernel"):
         return kernel.movedim((-1, -2), (0, 1))
     return kernel.movedim(-1, 0) if name == "alpha" else kernel
 
