@@ -333,6 +333,7 @@ class Session(HasTraits):
     start_trials = AnyTrait(None, allow_none=True, read_only=True, help="the last StartTrials, or None")
     trials = Tuple(read_only=True, help="`core.training.trials.Trial` of each of the settings being tried")
     snapshots = _Now((), read_only=True, help="(step, why) of the states of this line that are kept")
+    host = Unicode("", read_only=True, help="what takes the steps in its stead, as Keras's fit; empty for none")
     blocking = Bool(False, read_only=True, help="whether a call of this session keeps its caller waiting")
 
     def __init__(
@@ -535,9 +536,10 @@ class Session(HasTraits):
         self._run.go()
         return self
 
-    def _check_free(self) -> None:
-        """Raise RuntimeError where it is closed, or another trains its weights."""
+    def _check_free(self, alone: bool = False) -> None:
+        """Raise where it is closed, cannot train, or another trains its weights."""
         self._run.check_open()
+        self._run.check_trains(alone)
         _refuse_shared(self.model, self)
         self._note_others()
 
@@ -623,6 +625,44 @@ class Session(HasTraits):
             if progress:
                 write_report(self.findings)
         return self
+
+    def keras_callback(self) -> Any:
+        """Return a callback by which this session follows `model.fit`.
+
+        `model.fit(X, y, epochs=5, callbacks=[session.keras_callback()])`: all views show that training; `pause()`,
+        `resume()`, `step(n)` and `stop()` hold and end it, and wishes hold from its next step. Data, epochs, optimizer
+        and loss are those of `fit` and `compile`; `rejected` says of a wish that cannot be met there why. `train=` may
+        be left out of such a session. A callback may be used for any number of `fit`s, one after the other.
+
+        While a cell runs `fit`, some notebooks hand the page's clicks over only when it has ended:
+        `session.in_background(lambda: model.fit(...))` trains beside the notebook.
+
+        Raises
+        ------
+        TypeError : the model is none of Keras's.
+        """
+        from .integrations.keras import make_callback
+
+        return make_callback(self._run, lambda: _refuse_shared(self.model, self))
+
+    def in_background(self, work: Callable[[], Any]) -> Future[Any]:
+        """Do `work()`, as a `model.fit`, on a thread; return its Future.
+
+        The cell returns at once. What it raises is raised by the Future's `result()`, and stands in `error` where
+        the session followed it.
+        """
+        future: Future[Any] = Future()
+
+        def do() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 - it belongs to who asked
+                future.set_exception(error)
+
+        # With the cell's context: without, ipykernel 7.0 raises LookupError on trait updates.
+        run = contextvars.copy_context().run
+        threading.Thread(target=run, args=(do,), name="dlwidgets-background", daemon=True).start()
+        return future
 
     def wait(self, timeout: float | None = None) -> Self:
         """Wait until nothing runs: the end of the run, or a pause.
@@ -994,7 +1034,7 @@ class Session(HasTraits):
         ------
         ValueError : in a sentence: nothing was found, no remedy applies, or the data can be read once only.
         """
-        self._check_free()
+        self._check_free(alone=True)
         check_trials(steps, [{}], None, "try_remedies")
         case = choose_finding(finding, self.findings, self.steps, remedies)
         offers, back = choose_offers(self._run, case, remedies)
@@ -1025,7 +1065,7 @@ class Session(HasTraits):
         ------
         ValueError : in a sentence: no range, the optimizer has no rate, or the data can be read once only.
         """
-        self._check_free()
+        self._check_free(alone=True)
 
         def set_rate(rate: float) -> None:
             with self.by("doctor"):
@@ -1105,6 +1145,7 @@ class Session(HasTraits):
         ------
         ValueError, TypeError : in a sentence: no steps, no settings, or one that cannot be read.
         """
+        self._check_free(alone=True)
         check_trials(steps, settings, keep)
         read = [{name: self.read_wish(name, value) for name, value in one.items()} for one in settings]
         return try_each(self._run, steps, read, keep, _author.get())
@@ -1128,7 +1169,7 @@ class Session(HasTraits):
         ValueError : in a sentence: no head can be told from a backbone, the data can be read once only, or nothing
             is kept of `start`.
         """
-        self._check_free()
+        self._check_free(alone=True)
         length, by, split = read_length(steps, epochs, start), _author.get(), self.split
         if not split:
             raise ValueError(f"compare_starts() needs a head: {split.because}")
@@ -1356,6 +1397,10 @@ class Session(HasTraits):
     def waits(self, name: str) -> bool:
         """Say whether a wish has changed and is not settled yet."""
         return self._run.waits(name)
+
+    def why_not(self, name: str) -> str:
+        """Return why a control cannot be changed now, or ""."""
+        return self._run.steering.why_not(name)
 
     def progress(self) -> dict[str, Any]:
         """Return epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s)."""

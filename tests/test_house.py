@@ -46,6 +46,7 @@ HEAVY = {
 OUTSIDE = {
     "core": {"torch", "numpy", "safetensors", "tqdm"} | HEAVY - {"IPython"},
     "teaching": {"torch", "numpy", "safetensors"} | HEAVY - {"IPython"},
+    "integrations": {"torch", "numpy", "keras"},
     "session": {"torch", "numpy", "pandas", "traitlets"},
     "views": {"torch", "numpy", "pandas", "matplotlib", "traitlets", "anywidget", "ipywidgets", "IPython", "marimo"},
 }
@@ -54,7 +55,8 @@ OUTSIDE = {
 INSIDE = {
     "core": {"core"},
     "teaching": {"core", "teaching"},
-    "session": {"core", "session"},
+    "integrations": {"core", "integrations"},
+    "session": {"core", "integrations", "session"},
     "views": {"core", "session", "views"},
 }
 

@@ -72,6 +72,7 @@ class Steering:
     adopted : wishes that came along with another one, for a session to show.
     evaluates : whether anything is evaluated.
     asked_threads : how many threads were asked for when the session was made; None: its own choice.
+    host : the `core.training.hosted.Hosting` by which another loop takes the steps; None for none.
     seed, wish : of the run: its seed, and what is wished for by name.
     train_targets, valid_targets : those of the data, where they are in memory.
     """
@@ -79,6 +80,7 @@ class Steering:
     def __init__(self, loop: Any, threads: int | None = None, kinds: Iterable[type[Control]] = ()) -> None:
         self.loop, self.asked_threads, self.evaluates = loop, threads, False
         self.seed, self.wish, self.train_targets, self.valid_targets = 0, (lambda name: None), None, None
+        self.host: Any = None
         self.ledger = Ledger()
         self.rejected: dict[str, str] = {}
         self.adopted, self._applied = dict[str, Any](), dict[str, Any]()
@@ -99,7 +101,14 @@ class Steering:
 
     def read(self, name: str, value: Any) -> Any:
         """Return a wish in one form: see `Control.read`."""
-        return self.controls[name].read(value)
+        control = self.controls[name]
+        if not control.steers and (why := self.why_not(name)):
+            raise ValueError(f"{name}={value!r}: {why}.")
+        return control.read(value)
+
+    def why_not(self, name: str, wish: Any = None) -> str:
+        """Return why another loop does not meet a wish, or ""."""
+        return "" if self.host is None else self.host.why_not(name, wish)
 
     def in_force(self) -> dict[str, Any]:
         """Return the controls as they are, not as they were asked for."""
@@ -143,7 +152,11 @@ class Steering:
         self.rejected.pop(name, None)
         note, rejected = "", False
         try:
+            if why_not := self.why_not(name, value):
+                raise ValueError(why_not)
             note = control.put(value) or ""
+            if self.host is not None:
+                self.host.write()
         except ValueError as why:
             note, rejected = str(why).rstrip("."), True
             self.rejected[name] = note

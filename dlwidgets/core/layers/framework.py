@@ -85,6 +85,11 @@ def read_framework_loss(loss: Any) -> Any:
     return read_keras_loss(loss)
 
 
+def trains_itself(model: Any) -> bool:
+    """Say whether a model trains itself, which a session may follow."""
+    return _adapter(type(handed_over(model))) is not None
+
+
 def acts_as(module: Any, kinds: type | tuple[type, ...]) -> bool:
     """Say whether a layer does what one of torch's kinds does.
 

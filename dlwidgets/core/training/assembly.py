@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -24,9 +25,11 @@ from ..controls.steering import read_alone
 from ..controls.unfreeze_at import describe_timetable
 from ..data.batches import Batches
 from ..data.companions import Companions
+from ..data.hosted_batches import HostedBatches
 from ..data.objective import Objective
 from ..data.session_data import SessionData, choose_device, prepare_data
 from ..data.task import read_loss
+from ..layers import framework
 from ..layers.unregistered import find_unregistered
 from ..layers.walk import numel_of
 from .loop import Loop
@@ -97,11 +100,20 @@ def assemble(
     trained = [one for one in beside.loss_parameters() if one.requires_grad]
     made = make_optimizer(optimizer, model, lr, weight_decay, choice is not None, trained)
     adopted = _adopt_new_layers(made, model, beside)
+    if brought := train is None and framework.trains_itself(model):
+        if valid is None or isinstance(valid, (int, float)):
+            raise ValueError(
+                "There is no data to look at: pass valid=(X, y), or train=(X, y). fit brings its own data, of which a "
+                "session sees the losses alone."
+            )
+        train = valid
     with accept_bytes(model) if wanted["input_scaling"] is not None else contextlib.nullcontext():
         opened = prepare_data(
             model, train, valid, batch_size=batch_size, seed=number, device=where, target=target,
             training_step=training_step, **learnt,
         )  # fmt: skip
+    if brought:
+        opened = replace(opened, train=HostedBatches(opened.train.batch_size))
     tried = opened.example, opened.targets
     objective = Objective(model, opened.task, where, training_step, opened.target, tried)
     loop = Loop(objective, opened.train, made, clip)

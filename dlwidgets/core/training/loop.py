@@ -41,6 +41,7 @@ from .proof import Proofs
 
 if TYPE_CHECKING:
     from ..layers.probes import LayerStats
+    from .hosted import Hosting
 
 #: What may help where numbers grew too large, in a sentence.
 HELPS = "A lower learning rate or gradient clipping often helps."
@@ -108,6 +109,7 @@ class Loop:
     between_batches : called between two batches of an evaluation, with the model in eval mode; must leave no
         trace. What it raises ends the evaluation, of which nothing is kept.
     note : told in a sentence of what a person should know.
+    host : what takes the steps in its stead; None where it takes them itself.
     """
 
     def __init__(
@@ -148,6 +150,9 @@ class Loop:
         self.alone: Callable[[], bool] = lambda: True
         self.between_batches: Callable[[], None] = lambda: None
         self.note: Callable[[str], None] = lambda sentence: None
+        self.host: Hosting | None = None
+        #: What else is known of the epoch that ended, for the row of its evaluation.
+        self._beside_evaluation: dict[str, float] = {}
         self.refresh()
 
     def _tensors_beside(self) -> dict[str, torch.Tensor]:
@@ -236,9 +241,37 @@ class Loop:
         self.before_step()
         self._under_way = (self.steps, self._steps_left())
         try:
-            return self._take_step()
+            return self._take_step() if self.host is None else self.host.take_step()
         finally:
             self._under_way = (-1, None)
+
+    def took(
+        self, loss: float, size: int, rate: float, seconds: float, measured: Mapping[str, float]
+    ) -> None:
+        """Take notice of a step that its host took."""
+        self.epoch_ended, self._taken, self._beside_evaluation = False, True, {}
+        norms = self._gradients.clip(self.clip, self.parameters) or {"grad_norm": math.nan}
+        self.normalisation.project()
+        self.average.update()
+        self._write_down(loss, size, rate, seconds, {**norms, **measured})
+
+    def epoch_over(self, figures: Mapping[str, float]) -> None:
+        """Take notice that its host's epoch ended, with these figures."""
+        self._end_epoch()
+        self._beside_evaluation = dict(figures)
+        if "valid_loss" in figures:
+            self.history.evaluation(self.steps, **figures)
+
+    def _write_down(
+        self, loss: float, size: int, rate: float, seconds: float, measured: Mapping[str, float]
+    ) -> None:
+        # Before the count of steps: whoever reads that on another thread finds the step here.
+        self.history.step(
+            epoch=self.epochs + 1, loss=loss, lr=rate, batch_size=size, seconds=seconds, **measured,
+        )  # fmt: skip
+        self.steps += 1
+        self.layer_stats = self.watch.after(self.steps) or self.layer_stats
+        self.rate.after_step(loss)
 
     def look_next(self, look: Callable[[Any, int], None]) -> None:
         """Have the next step's first batch shown, and how many it has.
@@ -290,14 +323,8 @@ class Loop:
             self._follow_draws(torch.get_rng_state(), sum(map(batch_length, group)))
         else:
             self._stray.forget()
-        # Before the count of steps: whoever reads that on another thread finds the step here.
-        self.history.step(
-            epoch=self.epochs + 1, loss=value, lr=self.rate.value or 0.0,
-            batch_size=sum(map(batch_length, group)), seconds=time.perf_counter() - started, **measured,
-        )  # fmt: skip
-        self.steps += 1
-        self.layer_stats = self.watch.after(self.steps) or self.layer_stats
-        self.rate.after_step(value)
+        seconds = time.perf_counter() - started
+        self._write_down(value, sum(map(batch_length, group)), self.rate.value or 0.0, seconds, measured)
         if self.accumulation.over:
             self._end_epoch()
         return True
@@ -420,7 +447,7 @@ class Loop:
             classes = self.objective.task.classes
             found = evaluate(self.objective, batches, size, classes, samples, seed, self.between_batches)
         if record:
-            self.history.evaluation(self.steps, **found.figures)
+            self.history.evaluation(self.steps, **self._beside_evaluation, **found.figures)
         self.evaluation_cost = time.perf_counter() - began
         return found
 

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.optim import Optimizer
 
 from ..base.history import History
 from ..base.isolation import TrainingContext, preserve_modes, preserve_random_state, use_device, use_threads
@@ -26,6 +27,8 @@ from ..base.state import Stateful
 from ..base.training_models import note_training
 from ..base.words import describe_error, quote_names
 from ..controls.steering import ModelShape, Steering, names_of
+from ..data.batches import Batches
+from ..data.hosted_batches import HostedBatches
 from ..data.session_data import SessionData
 from ..layers.framework import train_flag
 from ..layers.load_weights import WeightsReport, plan_weights
@@ -43,6 +46,7 @@ from .snapshots.timeline import Timeline
 from .worker import Worker
 
 if TYPE_CHECKING:
+    from .hosted import Hosting
     from .snapshots.checkpoints import Autosave
     from .trials import Trial
 
@@ -131,6 +135,8 @@ class Run:
     autosave : writes checkpoints; None for none.
     attendant : what looks on.
     wish : returns what is wished for now, by the name of a control.
+    hosting : what has it follow another loop, which takes the steps; None for its own.
+    own_optimizer : what moved the weights before another loop did.
     """
 
     def __init__(
@@ -176,6 +182,8 @@ class Run:
         self.autosave: Autosave | None = None
         self.attendant = Attendant()
         self.closed = False
+        self.hosting: Hosting | None = None
+        self.own_optimizer = loop.optimizer
         self._crowd = CpuContention()
         #: The names of the losses that were told.
         self._losses = loop.objective.names
@@ -213,6 +221,24 @@ class Run:
         left = self._left
         return _NOW[name](self) if left is None else left[name]
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the run is taken somewhere else, or tries something."""
+        return self._left is not None
+
+    def exchange(self, batches: Batches, optimizer: Optimizer) -> None:
+        """Go on with other batches, and another optimizer.
+
+        What was kept of before holds the state of others: there is no way back to it.
+        """
+        loop = self.loop
+        loop.batches = loop.accumulation.batches = self.parts["data"] = batches
+        if optimizer is not loop.optimizer:
+            loop.swap(optimizer)
+            self.steering.optimizer_changed()
+            self.timeline.start_over(self.timeline.line)
+        self.tell(wishes=self.steering.wishes(), applied=self.steering.applied())
+
     def _progress(self) -> dict[str, Any]:
         every = None if self.data.valid is None else self.wish("evaluate_every")
         goal = self.orders.newest_goal
@@ -227,6 +253,17 @@ class Run:
         """Raise RuntimeError where the run was closed."""
         if self.closed:
             raise RuntimeError("The session is closed: make a new one.")
+
+    def check_trains(self, alone: bool = False) -> None:
+        """Raise ValueError where it takes no steps, or none `alone`."""
+        if self.hosting is not None and alone:
+            name = self.hosting.host.name
+            raise ValueError(f"{name} takes the steps now: none can be tried before it has ended.")
+        if self.hosting is None and isinstance(self.data.train, HostedBatches):
+            raise ValueError(
+                "The session was given no train=, so that it takes no steps by itself: "
+                "model.fit(X, y, callbacks=[session.keras_callback()]) does, and the session follows it."
+            )
 
     def check_way_back(self) -> None:
         """Raise ValueError, with a clause, where no step can be taken back."""
@@ -256,7 +293,7 @@ class Run:
         """Have the training thread tell how it ended."""
         self.go()
         if wait:
-            with self._waiting():
+            with self.waiting():
                 self.worker.wait(until=lambda: self.orders.going)
             self._await_disk()
 
@@ -272,7 +309,7 @@ class Run:
             yield
             if not wait:
                 return
-            with self._waiting():
+            with self.waiting():
                 if shown is not None:
                     self._show(shown)
                 self.worker.wait()
@@ -299,7 +336,7 @@ class Run:
 
     def await_rest(self, timeout: float | None) -> None:
         """Wait until nothing runs, or so many seconds; raise what failed."""
-        with self._waiting():
+        with self.waiting():
             rests = self.worker.wait(timeout=timeout)
         if rests:
             self.flush()
@@ -398,10 +435,16 @@ class Run:
         self.check_open()
 
         def apart() -> Any:
-            with self._borrowed(), preserve_random_state(), preserve_modes(self.loop.model):
+            with self._borrowed(), self._apart():
                 return work()
 
         return self.worker.job(apart, looks)
+
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Have what is done inside disturb no training."""
+        with preserve_random_state(), preserve_modes(self.loop.model):
+            yield
 
     def in_slices(self, work: Callable[[], Any]) -> Future[Any]:
         """Have `work()`, which pauses by itself, done a slice between two steps.
@@ -437,7 +480,7 @@ class Run:
     def result(self, work: Callable[[], Any], sliced: bool = False) -> Any:
         """Return what `work()` returns, done as by `at_step`, or `in_slices`."""
         future = self.in_slices(work) if sliced else self.at_step(work)
-        with self._waiting():
+        with self.waiting():
             return self.worker.result(future)
 
     def travel(self, work: Callable[[Timeline], Any]) -> Any:
@@ -471,7 +514,7 @@ class Run:
     def await_visit(self, future: Future[Any]) -> Any:
         """Return a visit's result; an interrupt ends it."""
         try:
-            with self._waiting():
+            with self.waiting():
                 return self.worker.result(future)
         except KeyboardInterrupt:
             self.timeline.abandoned = True
@@ -557,7 +600,7 @@ class Run:
             self.tell(error=describe_error(error, bare=_SAID))
 
     @contextlib.contextmanager
-    def _waiting(self) -> Iterator[None]:
+    def waiting(self) -> Iterator[None]:
         """Count the callers that wait; the training thread never does.
 
         A caller may be the thread of another run: this one could never begin while that holds the generators.
@@ -641,7 +684,8 @@ class Run:
     @contextlib.contextmanager
     def _borrowed(self) -> Iterator[None]:
         """Borrow model, random generators and threads for training."""
-        if self._borrowing:
+        if self._borrowing or self.hosting is not None:
+            # Another loop goes on with the random numbers, modes and threads of now: see `_apart`.
             yield
             return
         model = self.loop.model
@@ -675,6 +719,8 @@ class Run:
         # A burst that began at rest, for a job, ends with it: a run begins in a burst of its own.
         self._running = orders.going
         if self._running:
+            if self.hosting is None and loop.batches is not self.data.train:
+                self.exchange(self.data.train, self.own_optimizer)
             self._begin_run()
         worker.begun()
         while True:
@@ -699,7 +745,8 @@ class Run:
                 self._put_due()
                 if self.evaluations.owed:
                     self._standing = TrainingContext(loop.model)
-                    with contextlib.suppress(_GivenUp):
+                    apart = contextlib.nullcontext() if self.hosting is None else self._apart()
+                    with contextlib.suppress(_GivenUp), apart:
                         self._evaluate_due()
                         self.evaluations.owed = False
                         self.attendant.after_step(evaluated=True)
@@ -818,6 +865,9 @@ class Run:
 
     def note_origin(self) -> None:
         """Note the state of now as where the run began."""
+        if self.hosting is not None:
+            self.lost = f"{self.hosting.host.name} took the steps, with data of its own: no script can repeat that."
+            return
         self.origin = Origin.of(self.loop, self.steering, len(self.timeline.line.changes))
 
     def _between_batches(self) -> None:
@@ -966,7 +1016,7 @@ class Run:
         moved: list[str] | None = []
         if loop.objective.names.keys() != self._losses.keys():
             self._losses, moved = loop.objective.names, ["loss_weights"]
-        if loop.rate.plan is not None:
+        if loop.rate.plan is not None or self.hosting is not None:
             # The rate moves by itself.
             moved = None if "status" in first else [*moved, "lr", *loop.rate.cycled]
             if loop.rate.failure:

@@ -1,0 +1,1 @@
+"""Other people's training loops, followed and steered by a session."""
