@@ -110,6 +110,15 @@ def counted_beside(module: nn.Module) -> list[torch.Tensor]:
     return [] if adapter is None else adapter.statistics_counted(module)
 
 
+def replace_parameter(module: nn.Module, name: str, value: nn.Parameter) -> None:
+    """Put another parameter in the place of a layer's own."""
+    adapter = _adapter(type(module))
+    if adapter is None:
+        setattr(module, name, value)
+    else:
+        adapter.put_value(module, name, value)
+
+
 def channels_of(layer: Any, axes: int, given: int | None = None) -> int | None:
     """Return a layer's axis of channels in so many axes, or None.
 

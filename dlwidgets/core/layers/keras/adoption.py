@@ -49,6 +49,13 @@ def counterpart(layer: Any) -> type:
     return _FUNCTIONS.get(getattr(layer.activation, "__name__", ""), nn.Module) if found is nn.Identity else found
 
 
+def put_value(layer: Any, name: str, value: nn.Parameter) -> None:
+    """Have the variable of a registered weight hold another tensor."""
+    old = layer._parameters[name]
+    next(one for one in _variables_of(layer) if one._value is old)._value = value
+    layer._parameters[name] = value
+
+
 def statistics_counted(layer: Any) -> list[torch.Tensor]:
     """List the buffers that `count_params()` counts: no seed states."""
     return [variable._value for variable in getattr(layer, "_non_trainable_variables", ())]
