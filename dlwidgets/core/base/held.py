@@ -38,6 +38,8 @@ _SHARED = {
 _OURS = __name__.partition(".")[0]
 #: Packages whose functions and classes keep nothing of a model; an adapter enters its framework's.
 FOREIGN = {"torch", "numpy", _OURS, *sys.stdlib_module_names}
+#: Kinds of objects that no forward changes; the adapter of another framework enters its own.
+STILL: set[type] = set()
 #: How deep is searched; how many entries are looked into, of longer containers none; and how many objects.
 _DEEP, _MANY, _MOST = 24, 10_000, 10_000
 
@@ -106,7 +108,7 @@ def find_held(
         if not code and isinstance(one, CODE):
             continue
         if depth and others <= most and len(parts := parts_of(one)) <= _MANY:
-            waiting.extend([(part, depth - 1) for part in parts if type(part) not in PLAIN])
+            waiting.extend([(part, depth - 1) for part in parts if type(part) not in PLAIN and type(part) not in STILL])
 
 
 def raw_entries(one: MutableMapping[Any, Any]) -> dict[Any, Any]:

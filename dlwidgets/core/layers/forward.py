@@ -33,6 +33,7 @@ from ..base.trees import tree_map, tree_tensors
 from ..base.words import quote_error
 from .example_input import Example
 from .forward_error import FailureReason, explain
+from .framework import PACKAGES
 from .operations import OutOfRange
 from .stand_in import cloned, fake_tensor, faked, is_small, lent
 from .trace import TooSlow, Trace
@@ -46,7 +47,7 @@ _FEW = 2_000_000
 #: Numbers of an input whose values are followed, to find those that a table has no row for.
 _KNOWN = 10_000_000
 #: Packages whose lines are not the model's; the longest line that is quoted.
-_NOT_THE_MODELS, _LINE = {"torch", __name__.partition(".")[0]}, 80
+_NOT_THE_MODELS, _LINE = PACKAGES | {__name__.partition(".")[0]}, 80
 _LONG = "following it without values takes longer"
 #: What torch raises where fake tensors will not do, and the reason in words.
 _NEEDS_VALUES = {

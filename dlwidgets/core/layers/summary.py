@@ -18,7 +18,7 @@ from ..pictures.picture import time_first
 from .axes import time_first_sentence
 from .example_input import Example, from_input, from_shape, holds_tensors, input_hint
 from .forward import TracedForward, clear_frames, trace_forward
-from .framework import adopt, idle_arguments, known_inputs, say_unready
+from .framework import adopt, idle_arguments, is_whole, known_inputs, say_unready
 from .kinds import dtype_name, layer_arguments, masked_weights, packed_weights, shape_words
 from .trace import Failure, Record, Shapes
 from .unregistered import find_unregistered
@@ -283,10 +283,12 @@ def make_summary(
             above.activation_bytes += record.activation_bytes
     failure = found.trace.failure if found is not None and found.error is not None else None
     masks = {id(layer.module): masked_weights(layer.module) for layer in layers if not layer.again}
+    modules = {layer.path: layer.module for layer in layers}
     rows = [
         _row(
             layer, records[layer.path], holdings[layer.path], masks.get(id(layer.module)),
-            followed=found is not None, failure=failure,
+            # What a framework's layer is made of need not be called: an LSTM of Keras uses the weights of its cell.
+            followed=found is not None and not (layer.parent and is_whole(modules[layer.parent])), failure=failure,
         )
         for layer in _in_order(layers, records)
     ]  # fmt: skip
@@ -297,6 +299,8 @@ def make_summary(
         notes.append(one.sentence(one.path in used))
     if error is None:  # where there is one, it says so
         notes += idle_arguments(layers)
+    if (coming := sum(prod(shape) for record in records.values() for shape in record.built.values())):
+        notes.append(f"It is not built yet: the first batch of this shape gives it {coming:,} parameters.")
     if found is not None and found.real:
         # A forward that fails was run only for torch's own words.
         why = "until it failed" if found.error is not None else f"since {found.real}"
@@ -349,7 +353,8 @@ def _note(
     failure: Failure | None,
 ) -> str:  # fmt: skip
     words = []
-    if lazy and any(is_lazy(tensor) for tensor in layer.module._parameters.values() if tensor is not None):
+    own = layer.module._parameters.values()
+    if record.built or lazy and any(is_lazy(tensor) for tensor in own if tensor is not None):
         count = sum(map(prod, record.built.values()))
         gives = f": its first batch gives it {count:,} parameters" if count else ""
         words.append(f"not built yet{gives}")

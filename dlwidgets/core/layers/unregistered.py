@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 
 from ..base.held import parts_of
 from ..base.words import pluralize
+from .framework import PACKAGES
 from .walk import kind_of, numel_of
 
 #: How deep lists in lists are searched.
@@ -63,7 +64,7 @@ def find_unregistered(modules: Mapping[str, nn.Module]) -> list[Unregistered]:
     }
     found = []
     for path, module in modules.items():
-        if isinstance(module, torch.jit.ScriptModule) or type(module).__module__.startswith("torch."):
+        if isinstance(module, torch.jit.ScriptModule) or type(module).__module__.partition(".")[0] in PACKAGES:
             continue
         for name, value in list(vars(module).items()):
             if name in _OWN or isinstance(value, nn.Module):

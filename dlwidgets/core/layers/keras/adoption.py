@@ -8,6 +8,7 @@ in `_parameters`, moving statistics and seed states in `_buffers`, so that `name
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...base.held import FOREIGN
+from ...base.held import FOREIGN, STILL
 from ...base.trees import CALLS
 from .calls import call
 
@@ -32,6 +33,9 @@ def register_layers(model: Any) -> Any:
         return mirror(model)
     if type(model) not in CALLS:
         CALLS[type(model)] = call
+        STILL.update(_still_kinds())
+    if (optimizer := getattr(model, "optimizer", None)) is not None:
+        STILL.add(type(optimizer))
     seen: set[int] = set()
     waiting = [model]
     while waiting:
@@ -96,6 +100,18 @@ _FUNCTIONS: dict[str, type] = {
 }  # fmt: skip
 
 
+@cache
+def _still_kinds() -> tuple[type, ...]:
+    """Return the kinds of Keras's objects that describe layers and graphs."""
+    from keras.src.backend import KerasTensor
+    from keras.src.layers.input_spec import InputSpec
+    from keras.src.ops.node import Node
+    from keras.src.ops.symbolic_arguments import SymbolicArguments
+    from keras.src.utils.tracking import Tracker
+
+    return KerasTensor, InputSpec, Node, SymbolicArguments, Tracker, inspect.Signature
+
+
 def _register(layer: nn.Module) -> list[nn.Module]:
     """Register what a layer holds; return the modules in it."""
     if not is_layer(type(layer)):  # a torch module that Keras wraps
@@ -118,7 +134,9 @@ def _register(layer: nn.Module) -> list[nn.Module]:
         if [*held] != [*wanted] or any(held[name] is not one for name, one in wanted.items()):
             held.clear()
             held.update(wanted)
-    # What stood there is found by its attribute still, as `_functional`, `_torch_params` and `_query_dense`.
+    if "_torch_params" in attributes:  # all variables inside; a module for each layer, to be walked over
+        vars(layer)["_torch_params"] = {one.path: one._value for one in layer.variables}
+    # What stood there is found by its attribute still, as `_functional` and `_query_dense`.
     by_name = layer._obj_type() in ("Sequential", "Functional")
     for name, one in attributes.items():
         gone = by_name and name.startswith(getattr(one, "name", "\0"))  # registered here, and taken out since
