@@ -136,7 +136,8 @@ class Session(HasTraits):
 
     Parameters
     ----------
-    model : the module to train. It stays yours: when nothing runs, its train/eval flags, its device and the
+    model : the module to train; of a Keras model that was compiled, what is not given here is taken from `compile()`,
+        and `notes` say so. It stays yours: when nothing runs, its train/eval flags, its device and the
         global random generators are as you left them.
     train : `(X, y)` of tensors or arrays (axis 0 counts samples), a pandas DataFrame with `target=`, a
         map-style Dataset, an iterable of batches, or a DataLoader (its collate and workers are respected).
@@ -153,8 +154,8 @@ class Session(HasTraits):
         "scores" for each. Its losses are evaluated with all that holds layers in train mode, and the layers themselves
         in eval mode: BatchNorm learns nothing, nothing is dropped out.
     optimizer : a name of torch.optim, a class, either with options as ("sgd", {"momentum": 0.9}), a factory
-        `parameters -> optimizer`, or an optimizer. Set while it trains, the new one begins with empty state,
-        at the rate in force unless it names another.
+        `parameters -> optimizer`, or an optimizer; None: AdamW. Set while it trains, the new one begins with empty
+        state, at the rate in force unless it names another.
     lr : the learning rate that the schedule begins from; None: 1e-3, or that of an optimizer that was made
         already. Set while it trains, it is the rate from the next step on; under a schedule it is the rate
         that scales, as if it had begun from it: halved, it halves all rates to come.
@@ -344,7 +345,7 @@ class Session(HasTraits):
         *,
         loss: Any = None,
         task: str | None = None,
-        optimizer: Any = "adamw",
+        optimizer: Any = None,
         lr: float | None = None,
         schedule: Any = None,
         batch_size: int | None = None,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+from ..base.compiled import Compiled
 
 if TYPE_CHECKING:
     from .walk import Layer
@@ -56,6 +58,20 @@ def constraints(model: Any) -> list[Callable[[], None]]:
     from .keras.additions import list_constraints
 
     return list_constraints(model)
+
+
+def compiled_with(model: Any, given: Collection[str], by_fit: bool = False) -> Compiled | None:
+    """Return what a model was compiled with, or None.
+
+    What is `given` to the session itself is left out, and the optimizer where the framework's own fit trains.
+    Raises ValueError: something of it has no counterpart.
+    """
+    own = handed_over(model)
+    if _adapter(type(own)) is None:
+        return None
+    from .keras.compiled import read_compiled
+
+    return read_compiled(own, given, by_fit or own is not model)
 
 
 def usual_loss(model: Any, task: str, targets: torch.Tensor, output: torch.Tensor) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..base import machine
+from ..base.compiled import Compiled
 from ..base.numbers import read_integer
 from ..base.trees import describe_shapes, tree_map
 from ..base.words import pluralize, quote_names
@@ -32,6 +33,7 @@ from ..data.task import read_loss
 from ..layers import framework
 from ..layers.unregistered import find_unregistered
 from ..layers.walk import numel_of
+from ..scoring.metrics import METRICS
 from .loop import Loop
 from .run import Run
 
@@ -84,7 +86,11 @@ def assemble(
         raise ValueError(f"snapshot_memory={given!r}: bytes are wanted, as 512 * 2**20; 0 for none, or None.")
     if controls["early_stopping"] is not None and wish("evaluate_every") is None:
         raise ValueError("early_stopping waits for evaluations, and evaluate_every=None makes none.")
-    wanted = dict(controls)
+    own = {**controls, "loss": learnt.get("loss"), "training_step": training_step}
+    given = {name for name, value in own.items() if value is not None and not (name == "accumulate" and value == 1)}
+    brought = train is None and framework.trains_itself(model)
+    compiled = framework.compiled_with(model, given, brought) or Compiled()
+    wanted = {**controls, **compiled.options}
 
     def take(name: str) -> Any:
         value = wanted.pop(name)
@@ -95,12 +101,13 @@ def assemble(
     clip = Clip.read(wanted.pop("clip"))
     choice = read_trainable(FreezableParts(model), trainable)
     where = choose_device(device, model)
-    loss = learnt["loss"] = read_loss(learnt.get("loss"))
+    loss = learnt["loss"] = read_loss(learnt.get("loss") if compiled.loss is None else compiled.loss)
     beside = Companions(model, loss, training_step)
     trained = [one for one in beside.loss_parameters() if one.requires_grad]
+    optimizer = "adamw" if optimizer is None else optimizer
     made = make_optimizer(optimizer, model, lr, weight_decay, choice is not None, trained)
     adopted = _adopt_new_layers(made, model, beside)
-    if brought := train is None and framework.trains_itself(model):
+    if brought:
         if valid is None or isinstance(valid, (int, float)):
             raise ValueError(
                 "There is no data to look at: pass valid=(X, y), or train=(X, y). fit brings its own data, of which a "
@@ -132,7 +139,7 @@ def assemble(
     machine.release_thread_pool()
     said = _describe_choices(opened, loop, because, begun.get("accumulate", ""))
     asked = [f"{name}: {begun[name]}." for name in ("lr_scale", "unfreeze_at") if begun.get(name)]
-    return run, (*filter(None, [adopted]), *said, *asked)
+    return run, (*filter(None, [adopted]), *said, *_describe_compiled(compiled, loop), *asked)
 
 
 def _adopt_new_layers(optimizer: Optimizer, model: nn.Module, beside: Companions) -> str:
@@ -165,6 +172,24 @@ def _adopt_new_layers(optimizer: Optimizer, model: nn.Module, beside: Companions
     except ValueError as why:
         raise ValueError(f"{said}: {why}.") from why
     return f"{said}, which it now moves in the place of {pluralize(len(gone), 'tensor')} that the model no longer has."
+
+
+def _describe_compiled(compiled: Compiled, loop: Loop) -> Iterator[str]:
+    """Yield what was taken from where the model was compiled, in sentences."""
+    taken = [f"loss {loop.objective.task.loss_name}"] if compiled.loss is not None else []
+    for name, value in compiled.options.items():
+        shown = type(loop.optimizer).__name__ if name == "optimizer" else value
+        shown = loop.rate.words if name == "schedule" else shown
+        taken.append(f"{name.replace('_', ' ')} {' '.join(map(str, shown)) if isinstance(shown, tuple) else shown}")
+    if taken:
+        yield f"Taken from compile(): {', '.join(taken)}."
+    yield from compiled.notes
+    known = {name for metric in METRICS.values() for name in (metric.name, *metric.aliases)}
+    there = [name for name in compiled.metrics if name in ("acc", "mae") or name.rpartition("categorical_")[2] in known]
+    if there:
+        yield f"Of the metrics of compile(), {quote_names(there)} are found in each evaluation and its scores."
+    if left := [name for name in compiled.metrics if name not in there]:
+        yield f"Of the metrics of compile(), {quote_names(left)} are not computed here."
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

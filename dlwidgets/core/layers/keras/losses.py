@@ -148,7 +148,8 @@ class KerasLoss(FrameworkLoss):
 def read_keras_loss(loss: Any) -> KerasLoss | None:
     """Read a loss of Keras; None where it has none.
 
-    It is given as a name, a function, a class or an object. A function `(y_true, y_pred)` of a person's own is one where `compile` was given it.
+    It is given as a name, a function, a class or an object; `compile` also takes a function of a person's own, of
+    `(y_true, y_pred)`.
     """
     from keras import losses
 
