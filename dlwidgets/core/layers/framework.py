@@ -117,6 +117,26 @@ def acts_as(module: Any, kinds: type | tuple[type, ...]) -> bool:
     return adapter is not None and issubclass(adapter.counterpart(module), kinds)
 
 
+def arguments_of(layer: Any) -> str | None:
+    """Return the telling arguments of another framework's layer, else None."""
+    layer = handed_over(layer)
+    if _adapter(type(layer)) is None:
+        return None
+    from .keras.kinds import describe_arguments
+
+    return describe_arguments(layer)
+
+
+def input_of(layer: Any) -> Any:
+    """Return the input that another framework's layer wants, else None."""
+    layer = handed_over(layer)
+    if _adapter(type(layer)) is None:
+        return None
+    from .keras.kinds import wanted_by
+
+    return wanted_by(layer)
+
+
 def counted_beside(module: nn.Module) -> list[torch.Tensor]:
     """List the buffers that a layer's framework counts as parameters.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from ..kinds import SPACE, WantedInput, shape_words
@@ -11,7 +12,10 @@ from ..kinds import SPACE, WantedInput, shape_words
 def describe_arguments(layer: Any) -> str:
     """Return a layer's telling arguments in short: "3×3 /2, relu"."""
     names = [one.__name__ for one in type(layer).__mro__ if one.__module__.startswith("keras.src.layers.")]
-    said = [_ARGUMENTS[name](layer) for name in names if name in _ARGUMENTS][:1]
+    said = []
+    if (tell := next((_ARGUMENTS[name] for name in names if name in _ARGUMENTS), None)) is not None:
+        with suppress(AttributeError, TypeError):  # a class made from it may have others
+            said.append(tell(layer))
     if callable(activation := getattr(layer, "activation", None)) and _tells_activation(layer, names):
         said.append(getattr(activation, "__name__", type(activation).__name__))
     if getattr(layer, "lora_enabled", False):
@@ -64,18 +68,19 @@ def _pooling(layer: Any) -> str:
 
 def _recurrence(layer: Any) -> str:
     words = ["backwards"] * bool(layer.go_backwards) + ["stateful"] * bool(layer.stateful)
-    return " ".join([*words, f"dropout {layer.dropout:g}" if getattr(layer, "dropout", 0) else ""]).strip()
+    words += [f"dropout {rate:g}"] if (rate := getattr(layer, "dropout", 0)) else []
+    return ", ".join(words)
 
 
 def _margins(layer: Any) -> str:
     margins = getattr(layer, "padding", None) or getattr(layer, "cropping", None)
     flat = [side for one in margins for side in (one if isinstance(one, (tuple, list)) else (one,))]
-    return _one(tuple(flat))
+    return str(flat[0]) if len(set(flat)) == 1 else " ".join(map(str, flat))
 
 
 def _axis(layer: Any) -> str:
-    axis = layer.axis if isinstance(layer.axis, int) else tuple(layer.axis)
-    return "" if axis in (-1, (-1,)) else f"over axis {axis if isinstance(axis, int) else shape_words(axis)}"
+    axes = (layer.axis,) if isinstance(layer.axis, int) else tuple(layer.axis)
+    return "" if axes == (-1,) else f"over {'axis' if len(axes) == 1 else 'axes'} {', '.join(map(str, axes))}"
 
 
 def _name_of(function: Any) -> str:
@@ -108,21 +113,22 @@ _ARGUMENTS: dict[str, Callable[[Any], str]] = {
     "GroupNormalization": lambda layer: f"{layer.groups} groups",
     "LeakyReLU": lambda layer: f"{layer.negative_slope:g}", "ELU": lambda layer: f"{layer.alpha:g}",
     "ReLU": lambda layer: f"up to {layer.max_value:g}" if layer.max_value is not None else "",
-    "Softmax": _axis, "RNN": _recurrence,
+    "Softmax": _axis, "RNN": _recurrence, "ConvLSTM": lambda layer: shape_words(layer.cell.kernel_size),
     "Bidirectional": lambda layer: "" if layer.merge_mode == "concat" else f"{layer.merge_mode or 'not'} merged",
     "UpSampling1D": lambda layer: f"× {layer.size}", "UpSampling2D": lambda layer: "× " + shape_words(layer.size),
     "UpSampling3D": lambda layer: "× " + shape_words(layer.size),
     "ZeroPadding1D": _margins, "ZeroPadding2D": _margins, "ZeroPadding3D": _margins,
     "Cropping1D": _margins, "Cropping2D": _margins, "Cropping3D": _margins,
-    "Reshape": lambda layer: "to " + shape_words(layer.target_shape),
-    "Permute": lambda layer: "to " + shape_words(layer.dims), "RepeatVector": lambda layer: f"× {layer.n}",
+    "Reshape": lambda layer: "to " + shape_words("·" if size == -1 else size for size in layer.target_shape),
+    "Permute": lambda layer: "to " + ", ".join(map(str, layer.dims)), "RepeatVector": lambda layer: f"× {layer.n}",
     "Lambda": lambda layer: _name_of(layer.function), "Masking": lambda layer: f"{layer.mask_value:g}",
-    "Rescaling": lambda layer: f"× {layer.scale:.3g}" + (f" + {layer.offset:g}" if layer.offset else "")
+    "Rescaling": lambda layer: f"× {layer.scale:.3g}" + (f" {layer.offset:+g}" if layer.offset else "")
     if isinstance(layer.scale, (int, float)) and isinstance(layer.offset, (int, float)) else "",
     "Resizing": lambda layer: f"to {layer.height}×{layer.width}",
     "CenterCrop": lambda layer: f"to {layer.height}×{layer.width}",
     "RandomCrop": lambda layer: f"to {layer.height}×{layer.width}",
     "RandomFlip": lambda layer: str(layer.mode).replace("_", " "),
     "RandomRotation": lambda layer: _range(layer.factor), "RandomContrast": lambda layer: _range(layer.factor),
-    "RandomBrightness": lambda layer: _range(layer.factor),
+    "RandomBrightness": lambda layer: _range(layer.factor), "RandomZoom": lambda layer: _range(layer.height_factor),
+    "RandomTranslation": lambda layer: f"{_range(layer.height_factor)}, {_range(layer.width_factor)}",
 }  # fmt: skip
