@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 ATTENTION = "[attention]"
 #: Functions that hand on probabilities as they are, in eval mode or in another precision.
 _HAND_ON = {"dropout", "to", "type_as", "contiguous", "type", "float", "half", "bfloat16"}
+#: Functions that give zeros to what is masked, after the softmax.
+_MASKS = {"where", "masked_fill", "nan_to_num"}
 _PRODUCTS = {"matmul", "__matmul__", "bmm", "einsum"}
 _WHOLE = {"scaled_dot_product_attention", "multi_head_attention_forward"}
 _SIGNATURE = inspect.signature(F.multi_head_attention_forward)
-_INTERESTING = _WHOLE | {"softmax"} | _HAND_ON | _PRODUCTS
+_INTERESTING = _WHOLE | {"softmax"} | _HAND_ON | _MASKS | _PRODUCTS
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,10 @@ class AttentionMode(TorchFunctionMode):
             if args and isinstance(args[0], torch.Tensor) and isinstance(result, torch.Tensor):
                 if args[0].data_ptr() in self._handed and result.shape == self._softmax.shape:
                     self._handed.add(result.data_ptr())
+        elif name in _MASKS:
+            given = [one.data_ptr() for one in args if isinstance(one, torch.Tensor)]
+            if not self._handed.isdisjoint(given) and result.shape == self._softmax.shape:
+                self._softmax, self._handed = result, {result.data_ptr()}
         elif name in _PRODUCTS:
             left = args[1] if name == "einsum" and len(args) > 1 else args[0] if args else None
             left = left[0] if isinstance(left, (tuple, list)) and left else left

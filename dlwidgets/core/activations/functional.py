@@ -6,7 +6,9 @@ import inspect
 import itertools
 import operator
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from ..base.outputs import named_tensors
 from ..base.trees import call_model, tree_map, tree_tensors
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
+from ..layers.framework import channels_of, hear_operations, operations_of
 from .cap import CappedTensors
 from .distribution import limits_of
 from .layer_choice import matching, no_such_layer
@@ -240,16 +243,19 @@ class FunctionalOperations:
         self._wanted: list[str] = []
         self._graph: fx.Graph | None = None
         self._found: list[tuple[str, tuple[str, ...]]] = []
+        #: Those that another framework lists itself.
+        self._listed: Mapping[str, Any] = {}
         if not names and not every:
             return
         try:
-            self._graph, self._constants = _trace(model, inputs)
+            if (listed := operations_of(modules)) is None:
+                self._graph, self._constants = _trace(model, inputs)
         except ValueError as error:
             if names:
                 raise ValueError(f"{no_such_layer(names[0], modules)} {error}") from None
             self.untraced = str(error)
             return
-        self._known = [
+        self._known = [*listed] if listed is not None else [
             node.name
             for node in self._graph.nodes
             # Neither attributes nor the classes of outputs.
@@ -266,12 +272,15 @@ class FunctionalOperations:
                 raise ValueError(no_such_layer(name, modules, self._known))
             self._wanted += matches
         self._wanted = self._known if every else list(dict.fromkeys(self._wanted))
+        self._listed = {} if listed is None else {name: listed[name] for name in self._wanted}
 
     def run(self, store: CappedTensors, found: Activations) -> None:
         """Run the traced model, and store what the wanted operations give.
 
         The layers called are the model's own, which is left as it was.
         """
+        if self._listed:
+            self._run_listed(store, found)
         if self._graph is None:
             return
         given: set[str] = set()
@@ -308,6 +317,29 @@ class FunctionalOperations:
             # Of all that there are, those without tensors go without saying.
             if name not in given and len(self._wanted) < len(self._known):
                 found.missing[name] = "gives no tensor"
+
+    def _run_listed(self, store: CappedTensors, found: Activations) -> None:
+        """Run the model, and store what its framework's operations give."""
+        calls: Counter[str] = Counter()
+        after: list[str] = []
+
+        def tell(name: str, operation: Any, output: Any) -> None:
+            calls[name] += 1
+            start = f"{name}()" if name in self._modules else name
+            start += f"#{calls[name]}" if calls[name] > 1 else ""
+            for number, (suffix, tensor) in enumerate(named_tensors(output)):
+                key = start + (suffix if number else "")
+                axis = channels_of(self._model, tensor.ndim) if tensor.ndim > 1 else None
+                store.add(key, tensor, sample_axis(nn.Identity(), tensor.shape, store.samples, suffix, axis), axis)
+                found.kinds[key], found.axes[key] = type(operation).__name__, axis
+                found.limits[key] = limits_of(type(operation).__name__.lower())
+                self._found.append((key, tuple(after)))
+
+        with isolate_model(self._model) as eager, ExitStack() as stack:
+            for path, module in self._modules.items():
+                stack.enter_context(module.register_forward_hook(lambda *_, path=path: after.append(path)))
+            stack.enter_context(hear_operations(self._listed, tell))
+            run_forward(eager, lambda: call_model(eager, tree_map(torch.clone, self._inputs)))
 
     def placed(self, keys: Sequence[str]) -> list[str]:
         """Place each operation behind the last layer before it."""

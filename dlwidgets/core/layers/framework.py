@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -174,6 +175,25 @@ def activation_of(layer: Any, suffix: str = "") -> tuple[str, int | None]:
     return ("", None) if layout is None else layout.name_activation(handed_over(layer), suffix)
 
 
+def ends_with(model: Any) -> str | None:
+    """Return the activation that a model's first output ends with.
+
+    "softmax", "sigmoid" or another's name; None where its framework does not tell, as of torch.
+    """
+    model = handed_over(model)
+    if _adapter(type(model)) is None:
+        return None
+    from .keras.outputs import find_output_kind
+
+    return find_output_kind(model)
+
+
+def without_activation(layer: Any) -> AbstractContextManager[None]:
+    """Have a layer end without its activation, for a while."""
+    layout = _layout(layer)
+    return nullcontext() if layout is None else layout.linear(layer)
+
+
 def kernels_of(layer: Any) -> dict[str, torch.Tensor] | None:
     """Return weights in torch's order of axes; None of torch's layers."""
     layout = _layout(layer)
@@ -196,6 +216,28 @@ def attention_of(layer: Any) -> dict[str, torch.Tensor]:
     """Return the matrices of another framework's attention, else {}."""
     layout = _layout(layer)
     return {} if layout is None else layout.arrange_attention(handed_over(layer))
+
+
+def operations_of(modules: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the operations between layers, by name, where a framework lists them.
+
+    `modules` are a model's layers by path. None of torch's models; of a model whose operations have no names it is a
+    ValueError.
+    """
+    if _adapter(type(handed_over(modules[""]))) is None:
+        return None
+    from .keras.operations import list_graph_operations
+
+    return list_graph_operations({path: handed_over(module) for path, module in modules.items()})
+
+
+def hear_operations(
+    operations: Mapping[str, Any], tell: Callable[[str, Any, Any], None]
+) -> AbstractContextManager[None]:
+    """Tell of each call within: the operation's name, itself, its output."""
+    from .keras.operations import hear_calls
+
+    return hear_calls(operations, tell)
 
 
 def is_whole(layer: Any) -> bool:

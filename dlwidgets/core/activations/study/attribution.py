@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 from ...base.isolation import isolate_model, run_forward, watch_model
 from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map, tree_tensors
-from ...layers.framework import acts_as, channels_of
+from ...layers.framework import activation_of, acts_as, channels_of, without_activation
 from ...layers.walk import kind_of
 from ..filters import CONVOLUTIONS
 from ..forward_pass import on_device_of
@@ -84,7 +84,7 @@ def grad_cam(
         ready = tree_map(torch.clone, on_device_of(eager, inputs))
         # In the same look: to open and close one takes longer than a small model's forward.
         chosen = _last_called(eager, ready, convolutions) if layer is None else layer
-        with modules[chosen].register_forward_hook(hook):
+        with _before_activation(eager, ready, modules), modules[chosen].register_forward_hook(hook):
             output = call_model(eager, ready)
         if not seen:
             name = chosen or kind_of(modules[chosen])
@@ -115,7 +115,8 @@ def gradient_x_input(model: nn.Module, inputs: Any, target: int | None = None) -
         )
         leaf = next(tensor for tensor in tree_tensors(ready) if tensor.is_floating_point())
         # The model may write into what it is given.
-        output = call_model(eager, tree_map(torch.clone, ready))
+        with _before_activation(eager, ready, modules):
+            output = call_model(eager, tree_map(torch.clone, ready))
         gradient, number, score = _gradient(output, target, leaf, "the input")
         return Attribution((gradient * leaf)[0].detach().float().cpu(), number, score)
 
@@ -142,6 +143,7 @@ def _of_tokens(
         return leaf.clone()
 
     with ExitStack() as stack:
+        stack.enter_context(_before_activation(model, inputs, modules))
         for path, module in embeddings.items():
             stack.enter_context(module.register_forward_hook(partial(hook, path)))
         output = call_model(model, inputs)
@@ -169,6 +171,26 @@ def _last_called(model: nn.Module, inputs: Any, wanted: dict[str, nn.Module]) ->
     if not wide:
         raise ValueError("Grad-CAM weights the maps of a convolution, and none ran on this sample.")
     return wide[-1]
+
+
+@contextmanager
+def _before_activation(model: nn.Module, inputs: Any, modules: dict[str, nn.Module]) -> Iterator[None]:
+    """Have the last layer end without its softmax or sigmoid.
+
+    Layers of torch never do: a softmax is a layer by itself there, and stays.
+    """
+    ends = {path: module for path, module in modules.items() if activation_of(module)[0] in ("softmax", "sigmoid")}
+    made: list[tuple[nn.Module, Any]] = []
+    output = None
+    with ExitStack() as stack:
+        for module in ends.values():
+            stack.enter_context(module.register_forward_hook(lambda module, _args, out: made.append((module, out))))
+        if ends:
+            output = run_forward(model, lambda: call_model(model, tree_map(torch.clone, inputs)))
+    first = next((tensor for _, tensor in named_tensors(output)), None)
+    last = next((module for module, out in made if out is first), None)
+    with without_activation(last) if last is not None else nullcontext():
+        yield
 
 
 def _axis_of(layer: nn.Module, maps: torch.Tensor) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,8 +24,19 @@ def call(model: Any, inputs: Any) -> Any:
         given = tuple(inputs)
     elif isinstance(inputs, Mapping) and set(inputs) <= {one.name for one in places}:
         given, named = (), dict(inputs)
-    elif isinstance(inputs, tuple):
-        given = (list(inputs),)
+    elif isinstance(inputs, (tuple, list)):
+        given = (_structured(model, inputs),)
     if model._call_has_training_arg:
         named["training"] = model.training
     return model(*given, **named)
+
+
+def _structured(model: Any, inputs: Any) -> Any:
+    """Return several inputs as the dict that a model takes.
+
+    A Functional one takes a list as well, in this order, and warns of it.
+    """
+    form = getattr(model, "_inputs_struct", None)
+    if isinstance(form, dict) and len(form) == len(inputs):
+        return sys.modules["keras"].tree.pack_sequence_as(form, list(inputs))
+    return list(inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,6 +71,22 @@ def name_activation(layer: Any, suffix: str = "") -> tuple[str, int | None]:
     given = getattr(layer, "activation", None)
     name = getattr(given, "__name__", "")
     return ("", None) if not callable(given) or name == "linear" else (_NAMES.get(name, name), -1)
+
+
+@contextmanager
+def linear(layer: Any) -> Iterator[None]:
+    """Have a layer hand on its numbers without its activation."""
+    if "activation" not in vars(layer):
+        # One that is nothing else, as Softmax.
+        with layer.register_forward_hook(lambda _layer, given, _made: given[0]):
+            yield
+        return
+    kept = layer.activation
+    vars(layer)["activation"] = sys.modules["keras"].activations.linear
+    try:
+        yield
+    finally:
+        vars(layer)["activation"] = kept
 
 
 def arrange_kernels(layer: Any) -> dict[str, torch.Tensor]:
