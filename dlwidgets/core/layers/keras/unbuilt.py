@@ -35,11 +35,11 @@ def say_unbuilt(layers: Sequence[Layer], call: str = "summary") -> str:
         return ""
     model = _keras(layers[0])
     shape, sizes = _likely_shape(layers, first)
-    if _is_sequential(model) and not model.layers:
+    if is_sequential(model) and not model.layers:
         return "The Sequential has no layers yet: model.add(keras.layers.Dense(10)) adds one."
     said = f"{layers[0].kind} is not built yet: {_place(first)} is its first layer that needs a shape."
     said += "".join(f" {one}" for one in (_say_built_nothing(model), *idle_shapes(layers)) if one)
-    if _is_sequential(model):
+    if is_sequential(model):
         line = f"Begin it with keras.Input({shape})"
     elif model.built or not _builds(model):
         line = f"Call it once, model(X[:1]) or model(keras.ops.zeros({(1, *shape)}))"
@@ -73,7 +73,7 @@ def idle_shapes(layers: Sequence[Layer]) -> list[str]:
     """
     if not is_layer(type(_keras(layers[0]))):
         return []
-    asked = {id(one.layers[0]) for one in map(_keras, layers) if _is_sequential(one) and one.layers}
+    asked = {id(one.layers[0]) for one in map(_keras, layers) if is_sequential(one) and one.layers}
     return [
         f"input_shape={_argument(_keras(layer))} does nothing in {_place(layer)}: Keras asks the first layer of a "
         "Sequential alone for it."
@@ -132,5 +132,6 @@ def _is_model(layer: Any) -> bool:
     return "Model" in _named(type(layer))
 
 
-def _is_sequential(layer: Any) -> bool:
+def is_sequential(layer: Any) -> bool:
+    """Say whether a layer is a Sequential."""
     return "Sequential" in _named(type(layer))
