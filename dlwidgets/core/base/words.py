@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+#: What is printed bold on a terminal.
+_BOLD = re.compile(r"\x1b\[1m(.*?)\x1b\[0m", re.DOTALL)
 
 
 def quote_names(names: Iterable[Any], most: int = 8) -> str:
@@ -73,8 +77,13 @@ def refuse_texts(options: Mapping[str, Any], defaults: Mapping[str, Any], said: 
 
 
 def quote_error(error: BaseException | None) -> str:
-    """Return the first line of an error as a sentence."""
-    text = str(error).strip().split("\n")[0] or type(error).__name__
+    """Return the first line of an error as a sentence.
+
+    It is that of the part which a library prints bold inside of an account of the call.
+    """
+    said = str(error).strip()
+    bold = _BOLD.search(said)
+    text = (bold[1] if bold else said).strip().split("\n")[0] or type(error).__name__
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 

@@ -312,7 +312,8 @@ def _run(ready: Callable[[bool], tuple[Trace, Any]], example: Example, reason: s
         raise
     except Exception as error:  # noqa: BLE001 - told in the table
         failure = trace.failure
-        clash = explain(failure, trace.modules[failure.path]) if failure is not None else None
+        whole = [tuple(tensor.shape) for tensor in tree_tensors(example.inputs) if not tensor.is_nested]
+        clash = explain(failure, trace.modules, whole) if failure is not None else None
         found = TracedForward(trace, example, reason, clash=clash, error=error)
         trace = None  # what the error's frames know would hold on to it
         return found

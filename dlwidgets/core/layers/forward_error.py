@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
 from ..base.words import quote_error
+from .framework import explain_call
 from .kinds import SPACE, dtype_name, shape_words
 from .operations import LOOKUPS, TensorOperation, values_of
 from .trace import Failure
@@ -27,8 +28,15 @@ class FailureReason(NamedTuple):
     certain: bool
 
 
-def explain(failure: Failure, module: nn.Module) -> FailureReason:
-    """Return why the forward failed in `module`, the layer at `failure.path`."""
+def explain(failure: Failure, modules: Mapping[str, nn.Module], whole: Sequence[Any]) -> FailureReason:
+    """Return why the forward failed, whose layers are `modules` by path.
+
+    `whole` are the shapes of the model's inputs.
+    """
+    shapes = [tuple(tensor.shape) for tensor in failure.inputs.values()]
+    if (said := explain_call(failure.error, modules, failure.path, shapes, whole)) is not None:
+        return FailureReason(*said)
+    module = modules[failure.path]
     where = f"{failure.path} ({kind_of(module)})" if failure.path else kind_of(module)
     given = list(failure.inputs.values())
     if given and (said := _of_layer(module, given[0])):

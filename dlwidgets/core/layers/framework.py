@@ -317,6 +317,54 @@ def say_unready(layers: Sequence[Layer], call: str) -> str:
     return say_unbuilt(layers, call) or say_open(layers, call)
 
 
+def build_by(layers: Sequence[Layer], inputs: Any, copied: bool = True) -> tuple[nn.Module, str] | None:
+    """Build a model that has no shapes yet by a batch.
+
+    Parameters
+    ----------
+    copied : whether a copy is built, and the model left as it is.
+
+    Returns
+    -------
+    The built one, and what was done, in a sentence. None: the model is built.
+
+    Raises
+    ------
+    ValueError : in a sentence, which layer takes no such inputs.
+    """
+    if _adapter(type(handed_over(layers[0].module))) is None:
+        return None
+    from .keras.unbuilt import find_unbuilt
+
+    if find_unbuilt(layers) is None:
+        return None
+    from .keras.building import build_for
+
+    return build_for(layers, inputs, copied)
+
+
+def explain_call(
+    error: BaseException, modules: Mapping[str, nn.Module], path: str, given: Sequence[Any], whole: Sequence[Any]
+) -> tuple[str, bool] | None:
+    """Say why a call of another framework's model failed.
+
+    Parameters
+    ----------
+    modules : path -> layer, of the whole model.
+    path : the layer that was called last; "" for the model.
+    given, whole : the shapes of what that layer was given, and of what the model was.
+
+    Returns
+    -------
+    A sentence, and whether shapes and weights prove it. None: the model is torch's.
+    """
+    if _adapter(type(handed_over(modules[""]))) is None:
+        return None
+    from .keras.wrong_inputs import explain_inputs
+
+    return explain_inputs(error, modules, path, given, whole)
+
+
 def idle_arguments(layers: Sequence[Layer]) -> list[str]:
     """Say which arguments of layers do nothing where these stand."""
     if _adapter(type(handed_over(layers[0].module))) is None:

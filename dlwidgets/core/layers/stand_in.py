@@ -84,7 +84,10 @@ def lent(model: nn.Module) -> nn.Module:
         return _lazy_like(tensor, tensor.device) if is_lazy(tensor) else tensor
 
     def clone(tensor: torch.Tensor) -> torch.Tensor:
-        return _lazy_like(tensor, tensor.device) if is_lazy(tensor) else tensor.detach().clone()
+        if is_lazy(tensor):
+            return _lazy_like(tensor, tensor.device)
+        made = tensor.detach().clone()
+        return nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else made
 
     return _copied(model, lend, clone)
 

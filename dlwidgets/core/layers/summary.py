@@ -18,7 +18,7 @@ from ..pictures.picture import time_first
 from .axes import time_first_sentence
 from .example_input import Example, from_input, from_shape, holds_tensors, input_hint
 from .forward import TracedForward, clear_frames, trace_forward
-from .framework import adopt, idle_arguments, is_whole, known_inputs, say_unready
+from .framework import adopt, build_by, idle_arguments, is_whole, known_inputs, say_unready
 from .kinds import dtype_name, layer_arguments, masked_weights, packed_weights, shape_words
 from .trace import Failure, Record, Shapes
 from .unregistered import find_unregistered
@@ -224,6 +224,7 @@ def summary(
         return make_summary(layers, error=input_hint(layers))
     else:
         examples = [Example(())]
+    layers, examples, unfit = _built(layers, examples)
     found = trace_forward(layers, examples)
     if found.error is not None and not holds_tensors(found.example):
         if input is None and not more:
@@ -233,12 +234,31 @@ def summary(
             "positional inputs, a dict of keywords or a batch of a DataLoader is wanted."
         ) from found.error
     try:
-        return make_summary(layers, found, error=found.clash.sentence if found.clash is not None else None)
+        clash = found.clash.sentence if found.clash is not None else None
+        return make_summary(layers, found, error=unfit or clash)
     finally:
         if found.error is not None:
             clear_frames(found.error)
         # This frame stands in the exception's, too.
         del model, input, layers, examples, found
+
+
+def _built(layers: Sequence[Layer], examples: Sequence[Example]) -> tuple[Sequence[Layer], Sequence[Example], str]:
+    """Take a built copy of a model without shapes.
+
+    Returns its layers, the first example that suits, and why none does, in a sentence.
+    """
+    said = ""
+    for example in examples:
+        try:
+            made = build_by(layers, example.inputs)
+        except ValueError as error:
+            said = said or str(error)
+            continue
+        if made is None:
+            break
+        return walk(made[0]), [dataclasses.replace(example, notes=(*example.notes, made[1]))], ""
+    return layers, examples, said
 
 
 def with_trainable(table: Summary, model: nn.Module) -> Summary:

@@ -146,3 +146,24 @@ def test_open_sizes_are_asked_for():
     assert "inputs of any H and W, as N×H×W×3" in said
     assert re.search(r"summary\(model, input_shape=\(H, W, 3\)\)", said)
     assert dlw.summary(model, input_shape=(10, 12, 3)).complete
+
+
+@pytest.mark.parametrize("kind", [cnn, Net, OnBase])
+@pytest.mark.parametrize("how", [{"input": np.zeros((2, 28, 28, 1), "float32")}, {"input_shape": (28, 28, 1)}])
+def test_a_batch_shows_the_model_as_it_will_be_and_leaves_it(kind, how):
+    model = kind()
+    before = [layer.built for layer in model._flatten_layers()], len(model.weights)
+    table = dlw.summary(model, **how)
+    assert ([layer.built for layer in model._flatten_layers()], len(model.weights)) == before
+    assert "The model is not built yet; this is a copy of it, built for inputs of 28×28×1." in table.notes
+    model(keras.ops.zeros((1, 28, 28, 1)))
+    assert table.total_parameters == model.count_params()
+    samples = len(how["input"]) if "input" in how else 1
+    assert table.total_macs == dlw.summary(model, np.zeros((samples, 28, 28, 1), "float32")).total_macs > 0
+
+
+def test_the_next_layer_has_the_number_that_it_would_have_had():
+    model = cnn()
+    number = int(L.Dense(3).name.rpartition("_")[2])
+    dlw.summary(model, input_shape=(28, 28, 1))
+    assert L.Dense(3).name == f"dense_{number + 1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,10 +12,39 @@ from torch import nn
 from ...base.isolation import eval_mode, preserve_random_state
 from ...base.trees import call_model, slice_rows, tree_map, tree_tensors
 from ..framework import adopt, handed_over
+from ..kinds import shape_words
 from ..stand_in import lent
-from ..walk import walk
+from ..walk import Layer, walk
 from .adoption import is_layer
-from .unbuilt import is_sequential
+from .unbuilt import find_unbuilt, is_sequential
+from .wrong_inputs import explain_inputs, first_channels
+
+
+def build_for(layers: Sequence[Layer], inputs: Any, copied: bool) -> tuple[nn.Module, str]:
+    """Build a model, or a copy of it, and say so.
+
+    Raises
+    ------
+    ValueError : in a sentence, which layer takes no such inputs; the model is as it was.
+    """
+    model, first = layers[0].module, find_unbuilt(layers)
+    shapes = [tuple(tensor.shape) for tensor in tree_tensors(inputs)]
+    sample, doubt = " and ".join(shape_words(shape[1:]) for shape in shapes), ""
+    if len(shapes) == 1 and first is not None and (why := first_channels(handed_over(first.module), shapes[0])):
+        doubt = f"{first.path} ({first.kind}) takes {shape_words(shapes[0])} as height, width and channels last: {why}"
+    try:
+        twin = built_twin(model, inputs)
+    except Exception as error:
+        modules = {layer.path: layer.module for layer in layers}
+        raise ValueError(doubt + "." if doubt else explain_inputs(error, modules, "", shapes, shapes)[0]) from error
+    if doubt and not copied:
+        raise ValueError(f"{doubt}. If they are meant so, model.build({(None, *shapes[0][1:])}) builds it.")
+    if copied and twin is not model:
+        said = f"The model is not built yet; this is a copy of it, built for inputs of {sample}."
+        return twin, f"{said} But {doubt}." if doubt else said
+    if not copied:
+        build_model(model, inputs)
+    return model, f"The model was built for inputs of {sample}."
 
 
 def build_model(model: nn.Module, inputs: Any) -> None:
@@ -47,30 +77,42 @@ def build_model(model: nn.Module, inputs: Any) -> None:
 
 
 def built_twin(model: nn.Module, inputs: Any) -> nn.Module:
-    """Return a copy that is built by a batch; the model is as it was.
+    """Return a copy that is built by a batch.
 
-    It has the weights that the model would have. On another backend than torch, where only Keras can copy a model, one
+    The model is as it was; the copy has the weights that it would have. On another backend than torch, where only Keras can copy a model, one
     that it cannot copy is built itself.
 
     Raises
     ------
     Exception : what Keras raises where the inputs do not suit.
     """
+    from keras.src.backend.common import global_state
+
     keras_model = handed_over(model)
+    uids = global_state.get_global_attribute("object_name_uids", default={})
+    kept = dict(uids)
+    try:
+        twin = _copied(model, keras_model)
+        build_model(twin, inputs)
+        return twin
+    finally:  # by which Keras numbers the layers that the person makes next
+        uids.clear()
+        uids.update(kept)
+
+
+def _copied(model: nn.Module, keras_model: Any) -> nn.Module:
     if isinstance(keras_model, nn.Module):
         twin = lent(model)
         for one, copied in zip(walk(model), walk(twin)):
             if is_layer(type(one.module)):  # a stand-in's models count as built, so that they are not traced twice
                 vars(copied.module)["built"] = one.module.built
-    else:
-        import keras
+        return twin
+    import keras
 
-        try:
-            twin = adopt(keras.models.clone_model(keras_model))
-        except Exception:  # noqa: BLE001 - a class of one's own may not say of what it is made
-            twin = model
-    build_model(twin, inputs)
-    return twin
+    try:
+        return adopt(keras.models.clone_model(keras_model))
+    except Exception:  # noqa: BLE001 - a class of one's own may not say of what it is made
+        return model
 
 
 def _with_values(tensor: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..framework import handed_over
@@ -124,14 +124,15 @@ def _argument(layer: Any) -> tuple[int, ...] | None:
     return tuple(given) if isinstance(given, (tuple, list)) else None
 
 
-def _named(kind: type) -> Iterator[str]:
-    return (one.__name__ for one in kind.__mro__ if one.__module__.startswith("keras."))
+def has_class(layer: Any, name: str) -> bool:
+    """Say whether a layer is of a class of Keras."""
+    return any(one.__name__ == name and one.__module__.startswith("keras.") for one in type(layer).__mro__)
 
 
 def _is_model(layer: Any) -> bool:
-    return "Model" in _named(type(layer))
+    return has_class(layer, "Model")
 
 
 def is_sequential(layer: Any) -> bool:
     """Say whether a layer is a Sequential."""
-    return "Sequential" in _named(type(layer))
+    return has_class(layer, "Sequential")
