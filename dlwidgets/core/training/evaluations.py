@@ -50,9 +50,10 @@ class Evaluations:
         #: What the steps had taken in all when it was last evaluated [s].
         self._since = 0.0
 
-    def due(self, took: bool) -> bool:
-        """Say whether to evaluate now; `took` where a step was taken."""
+    def due(self, took: bool, steps: int | None = None) -> bool:
+        """Say whether to evaluate now, or after `steps`; `took` where a step was taken."""
         every, loop = self._wish("evaluate_every"), self._loop
+        steps = loop.steps if steps is None else steps
         if every is None and loop.patience.rule is not None:
             self._note(
                 "Early stopping waits for evaluations, and evaluate_every=None makes none: the run goes on to "
@@ -63,7 +64,7 @@ class Evaluations:
         if every == "epoch":
             return loop.epoch_ended
         if (seconds := to_seconds(every)) is None:
-            return took and loop.steps % every == 0
+            return took and steps % every == 0
         waits = loop.rate.plan is not None and loop.rate.plan.metric not in (None, "loss")
         if waits or loop.patience.rule is not None:
             self._note(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: How long either side waits before it looks whether the other is still there [s].
 _PATIENCE = 0.05
+#: So many first steps of a run are all looked at.
+_FIRST = 10
 
 
 class Host:
@@ -33,10 +35,12 @@ class Host:
     Attributes
     ----------
     name, optimizer_name : what the loop and its optimizer are called in sentences.
+    hides_state : whether the rate can be read only where the training thread has called `ready`.
     """
 
     name = "another loop"
     optimizer_name = "HostedOptimizer"
+    hides_state = False
 
     def alive(self) -> bool:
         """Say whether the loop, in a step, is under way."""
@@ -103,7 +107,8 @@ class Hosting:
     """Has a run follow a loop that is not its own.
 
     The loop's thread calls `begin`, `stepped`, `epoch_ended` and `finished`, and waits in each of them until it may
-    go on. The training thread works only while it waits: exactly one of the two runs at any time.
+    go on. The training thread works only while it waits: exactly one of the two runs at any time. Where nothing is to
+    be done, and no facts are due, `stepped` writes the step down by itself.
 
     Attributes
     ----------
@@ -172,8 +177,21 @@ class Hosting:
 
     def stepped(self, loss: float, size: int, rate: float, measured: Mapping[str, float]) -> bool:
         """Tell of a step on `size` samples; return whether to go on."""
-        seconds = time.perf_counter() - self._granted_at
-        return self._hand_over(lambda: self._took(loss, size, rate, seconds, measured))
+        now = time.perf_counter()
+        seconds, self._granted_at = now - self._granted_at, now
+        if not self._granted or self._must_meet(loss):
+            return self._hand_over(lambda: self._took(loss, size, rate, seconds, measured))
+        # The training thread waits: a step of which it need not know now costs no change of threads.
+        self._took(loss, size, rate, seconds, measured)
+        self.write()
+        return True
+
+    def _must_meet(self, loss: float) -> bool:
+        """Say whether the training thread is to work after this step."""
+        run = self._run
+        if self.host.hides_state or run.loop.steps < _FIRST or not math.isfinite(loss):
+            return True
+        return run.has_work_after_step()
 
     def epoch_ended(self, figures: Mapping[str, float]) -> bool:
         """Tell of an epoch's end and its figures; as `stepped`."""
@@ -228,7 +246,10 @@ class Hosting:
         """
         run = self._run
         if run.elsewhere:
-            raise ValueError(f"{self.host.name} takes the steps, and goes on where it is in its data")
+            raise ValueError(
+                f"{self.host.name} takes each step once, and goes on where it is in its data: rewind(step, exact=False) "
+                "goes to the nearest state that is kept"
+            )
         self.write()
         lost = False
         with self._change:

@@ -221,6 +221,19 @@ class Run:
         left = self._left
         return _NOW[name](self) if left is None else left[name]
 
+    def has_work_after_step(self) -> bool:
+        """Say whether anything is to be done after a step that another loop took.
+
+        What goes by time alone comes with the next facts.
+        """
+        orders, worker, loop = self.orders, self.worker, self.loop
+        if not orders.going or worker.has_jobs or self._asked or self.pending or self._end_news or self.steering.due():
+            return True
+        # One more is counted once it is written down.
+        if self.evaluations.due(True, loop.steps + 1) or not orders.proceed(loop.steps + 1, loop.epochs, True):
+            return True
+        return time.perf_counter() - self._pulsed >= PULSE
+
     @property
     def elsewhere(self) -> bool:
         """Whether the run is taken somewhere else, or tries something."""
