@@ -183,7 +183,7 @@ class Fit(Host):
             self._undo.append(lambda: vars(tracker).pop("update_state", None))
 
     def begin_step(self) -> None:
-        """Note the rate that the step which begins is taken with, where it cannot be read in the step."""
+        """Note the rate of a step in which it cannot be read."""
         if self.hides_state:
             self._taken_at = self.rate() or 0.0
 

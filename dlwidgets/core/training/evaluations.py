@@ -51,7 +51,7 @@ class Evaluations:
         self._since = 0.0
 
     def due(self, took: bool, steps: int | None = None) -> bool:
-        """Say whether to evaluate now, or after `steps`; `took` where a step was taken."""
+        """Say whether to evaluate now, or after `steps`, one `took`."""
         every, loop = self._wish("evaluate_every"), self._loop
         steps = loop.steps if steps is None else steps
         if every is None and loop.patience.rule is not None:

@@ -222,7 +222,7 @@ class Run:
         return _NOW[name](self) if left is None else left[name]
 
     def has_work_after_step(self) -> bool:
-        """Say whether anything is to be done after a step that another loop took.
+        """Say whether a step of another loop leaves anything to do.
 
         What goes by time alone comes with the next facts.
         """
