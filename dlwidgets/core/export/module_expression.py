@@ -159,7 +159,7 @@ def _find_candidates(module: nn.Module, sources: Sources, texts: tuple[str, ...]
     if own:
         if (config := _write_config(module, sources)) is not None:
             yield call([config], {})
-        yield from _find_makers(kind, sources, texts)
+        yield from find_makers(kind, sources, texts)
         yield call([], {})
         yield from (call(*found) for found in find_calls(kind, texts))
     if (read := _read_arguments(module, sources, texts)) is not None:
@@ -303,7 +303,7 @@ def _write_config(module: nn.Module, sources: Sources) -> Candidate | None:
     return Candidate(format_call(sources.name_of(kind), [], given), lambda: kind(**given), (kind,))
 
 
-def _find_makers(kind: type[Any], sources: Sources, texts: tuple[str, ...]) -> Iterator[Candidate]:
+def find_makers(kind: type[Any], sources: Sources, texts: tuple[str, ...]) -> Iterator[Candidate]:
     """Yield calls of a package's functions that make its classes.
 
     As `torchvision.models.resnet18(num_classes=10)`: without the trained weights that they would fetch.

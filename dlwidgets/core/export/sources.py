@@ -82,6 +82,10 @@ class Sources:
         self._resolve(source, function)
         return source
 
+    def objects(self) -> dict[str, Any]:
+        """Return what the names mean that were written out or imported."""
+        return dict(self._objects)
+
     def imports_text(self) -> str:
         """Return the imports, those of the standard library first."""
         future = [_FUTURE] if _FUTURE in self.imports else []
