@@ -23,13 +23,14 @@ from torch.utils.data import (
 from ..base.isolation import preserve_random_state
 from ..base.random_state import RandomStates
 from ..base.state import same_state
-from ..base.trees import find_stars, tree_tensors
+from ..base.trees import tree_tensors
 from ..data.batches import Batches, IndexedBatches, SourceState
 from ..data.detection import collate_detection, is_target_list
 from ..data.loader import LoaderBatches
 from ..data.source import Rows
 from ..data.stream import StreamBatches
 from ..data.task import ignored_class, unpack_batch
+from ..layers.framework import pack_parts, stars_of
 from .draft import Draft
 from .objects import ObjectWriter
 from .sources import Unwritable
@@ -107,6 +108,12 @@ def _write_indexed(draft: Draft, source: IndexedBatches, resizes: bool) -> Batch
         if isinstance(rows.inputs, Mapping):
             inputs = ", ".join(f"{name}={text}" for name, text in get.items())
             whole = "{" + ", ".join(f'"{name}": {text}' for name, text in get.items()) + "}"
+        if draft.foreign and not stars_of(draft.model, rows.inputs):
+            inputs = whole
+            if isinstance(rows.inputs, (tuple, list)):
+                packed = pack_parts(draft.model, [*get.values()])
+                items = [f'"{k}": {v}' for k, v in packed.items()] if isinstance(packed, Mapping) else packed
+                inputs = f"{{{', '.join(items)}}}" if isinstance(packed, Mapping) else f"[{', '.join(items)}]"
         batch, count, fetch = f"({whole}, {targets})", "len(y)", ""
     else:
         load, count = _write_dataset(draft, rows), "len(dataset)"
@@ -350,7 +357,7 @@ def _write_parts(draft: Draft) -> tuple[str, str, str]:
         return f"inputs{there}", f"targets{there}", ""
     if there:
         raise Unwritable("batches of several tensors are written for the CPU only")
-    return f"{find_stars(draft.model, example)}inputs", "targets", ""
+    return f"{stars_of(draft.model, example)}inputs", "targets", ""
 
 
 def _is_dict(draft: Draft) -> bool:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..data.task import KnownLabelsLoss, Task
+from ..layers.framework import is_foreign
+from .keras import write_call
 from .module_expression import write_module
 from .sources import Sources, Unwritable
 
@@ -90,6 +92,15 @@ class Draft:
         return {**dict(self.model.named_parameters()), **self.loop.objective.companions.parameters()}
 
     @property
+    def foreign(self) -> bool:
+        """Whether the model is of another framework."""
+        return is_foreign(self.model)
+
+    def call(self, inputs: str, trains: bool = True, model: str = "model") -> str:
+        """Write the call of the model."""
+        return write_call(self.model, inputs, trains, model) if self.foreign else f"{model}({inputs})"
+
+    @property
     def device(self) -> str:
         """Where the run computed."""
         return str(self.loop.objective.device)
@@ -153,6 +164,16 @@ class Draft:
     def expression(self, module: nn.Module) -> str:
         """Write the expression that makes a module."""
         return write_module(module, self.sources)[0]
+
+    def mark_model(self, why: Exception) -> str:
+        """Return a marked place for the line that makes the model."""
+        kind = type(self.model).__name__
+        self.note(f"Put the line that makes the {kind} into make_model(): {why}.")
+        return (
+            f'def make_model():\n    """Return the {kind} as it was made."""\n'
+            f'    raise NotImplementedError("Put the line here that makes the {kind}.")\n\n\n'
+            "model = make_model()"
+        )
 
     def note(self, sentence: str) -> None:
         """Note what a reader must know."""

@@ -1,4 +1,4 @@
-"""A Keras model as the code that a person would write, checked by running."""
+"""A Keras model as a person would write it, checked by running."""
 
 from __future__ import annotations
 
@@ -7,21 +7,32 @@ import inspect
 import itertools
 import keyword
 import re
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from ..base.isolation import preserve_random_state
+from ..base.framework_loss import FrameworkLoss
+from ..base.isolation import eval_mode, preserve_random_state, run_forward
 from ..base.literals import Unwritable, format_literal, is_plain
-from ..base.trees import call_model, tree_map
+from ..base.state import StateCopier, same_state
+from ..base.trees import call_model
 from ..base.words import quote_error
 from ..layers import framework
+from ..layers.framework import is_foreign
+from ..layers.structure import expression_of
+from ..layers.walk import module_at
 from .module_expression import find_calls, find_makers, guess_arguments, read_texts, write_module
 from .sources import Sources
 from .text import format_call
+
+if TYPE_CHECKING:
+    from .draft import Draft
 
 #: What a script says before all else: Keras reads it as it is imported.
 BACKEND = 'import os\n\nos.environ["KERAS_BACKEND"] = "torch"  # before Keras is imported'
@@ -33,10 +44,151 @@ _GUESSES = 12
 _SIGNS = {"Add": "+", "Subtract": "-", "Multiply": "*", "TrueDivide": "/", "Matmul": "@", "Power": "**"}
 
 
-def write_keras(model: Any, sources: Sources, example: Any, taken: frozenset[str] = frozenset()) -> tuple[str, Any]:
-    """Return the lines that make a Keras model as `model`, and what they make.
+def write_first_model(draft: Draft) -> str:
+    """Write the lines that make a Keras model with its first weights."""
+    model, sources = draft.model, draft.sources
+    sources.imports |= {"import keras", "import torch"}
+    head: Any = next(one for one in draft.controls if one.name == "head")
+    try:
+        with head.as_at(draft.origin.structure), _rates_of(draft):
+            example = draft.loop.objective.to_device(draft.opened.example)
+            try:
+                text, built = write_keras(model, sources, example, frozenset(sources.definitions))
+                if not _computes_the_same(built, model, example):
+                    raise Unwritable("the model that was written computes something else")
+            except Unwritable as why:
+                text, built = _write_file(draft, why), model
+            load = _write_first_weights(draft)
+    except Unwritable as why:
+        return draft.mark_model(why)
+    lines = [text, *load, _list_parameters(model, built)]
+    if any(variable.constraint is not None for variable in model.variables):
+        lines.append("constrained = [variable for variable in model.variables if variable.constraint is not None]")
+        draft.after += [
+            "with torch.no_grad():", "    for variable in constrained:",
+            "        variable.assign(variable.constraint(variable))",
+        ]  # fmt: skip
+    return "\n".join(lines)
 
-    They are run to see that they do. Layers get the names that they have: a name is written where Keras would not give
+
+@contextlib.contextmanager
+def _rates_of(draft: Draft) -> Iterator[None]:
+    """Give dropout layers the rates that they began with."""
+    layers = [(module_at(draft.model, path), rate) for path, rate in draft.origin.dropouts.items()]
+    before = [layer.rate for layer, _ in layers]
+    try:
+        for layer, rate in layers:
+            layer.rate = rate
+        yield
+    finally:
+        for (layer, _), rate in zip(layers, before):
+            layer.rate = rate
+
+
+def _computes_the_same(built: Any, model: Any, example: Any) -> bool:
+    built.load_state_dict(model.state_dict())
+    with eval_mode(model), eval_mode(built):
+        outputs = [run_forward(one, partial(call_model, one, example)) for one in (model, built)]
+        return same_state(*map(StateCopier(), outputs))
+
+
+def _write_file(draft: Draft, why: Exception) -> str:
+    """Keep a model as Keras's file; return the line that reads it.
+
+    It lies beside the script of a model whose code cannot be written.
+    """
+    model = draft.model
+    own = next((one for one in model._flatten_layers() if not type(one).__module__.startswith("keras.")), None)
+    if own is not None:  # the class is not to be had in another process
+        raise why
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        try:
+            model.save(path)
+        except Exception:  # noqa: BLE001 - a model may hold what Keras cannot save
+            raise why from None
+        name = f"{draft.path.stem}.model.keras"
+        draft.files[name] = path.read_bytes(), "the model, as Keras saves it"
+    return f'model = keras.models.load_model(HERE / "{name}", compile=False)'
+
+
+def _write_first_weights(draft: Draft) -> list[str]:
+    """Return the lines that load the weights that it began with."""
+    model, first = draft.model, dict(draft.origin.weights or {})
+    names = {id(tensor): name for name, tensor in model.state_dict(keep_vars=True).items()}
+    own = [names.get(id(variable._value)) for variable in model.variables]
+    if missing := [variable.path for variable, name in zip(model.variables, own) if name not in first]:
+        raise Unwritable(f"the first numbers of its {missing[0]} were not kept")
+    path = draft.save_beside("initial", [first.pop(name) for name in own], "the weights and seeds it began with")
+    lines = [
+        f"for variable, value in zip(model.variables, torch.load({path}, weights_only=True)):",
+        "    variable.assign(value)",
+    ]
+    # What a torch module that Keras wraps has beside its parameters.
+    inside: dict[str, dict[str, Any]] = {}
+    for name in first:
+        owner = next((p for p, one in model.named_modules() if name.startswith(f"{p}.") and not is_foreign(one)), None)
+        if owner is not None:
+            inside.setdefault(owner, {})[name.removeprefix(f"{owner}.")] = first[name]
+    for owner, held in inside.items():
+        path = draft.save_beside(owner.replace(".", "_"), held, f"what {owner} had beside its weights")
+        there = expression_of(model, owner)
+        lines.append(f"{there}.load_state_dict(torch.load({path}, weights_only=True), strict=False)")
+    return lines
+
+
+def _list_parameters(model: Any, built: Any) -> str:
+    """Write the line that lists what trains, in the run's order."""
+    numbers = {id(variable._value): number for number, variable in enumerate(model.variables)}
+    order = [numbers[id(parameter)] for parameter in model.parameters()]
+    places = {id(variable): number for number, variable in enumerate(built.variables)}
+    trained = [places[id(variable)] for variable in built.trainable_variables]
+    if order == trained:
+        return "parameters = [variable.value for variable in model.trainable_variables]"
+    return f"parameters = [model.variables[number].value for number in {order}]"
+
+
+def write_slice(draft: Draft, names: Sequence[str]) -> str:
+    """Write parameters that stand together, as `parameters[:4]`; "" where they do not."""
+    every = [name for name, _ in draft.model.named_parameters()]
+    if not names or names[0] not in every or len(names) <= 2:
+        return ""
+    first = every.index(names[0])
+    last = first + len(names)
+    if list(names) != every[first:last]:
+        return ""
+    return f"parameters[{first or ''}:{last if last < len(every) else ''}]"
+
+
+def write_keras_loss(draft: Draft, loss: FrameworkLoss, targets_first: bool) -> str:
+    """Write a loss of Keras: its object, or a function `(output, targets)`."""
+    import keras
+
+    own, sources = loss.loss, draft.sources  # type: ignore[attr-defined]
+    sources.imports.add("import keras")
+    if type(own).__name__ == "LossFunctionWrapper" and type(own).__module__.startswith("keras."):
+        name = sources.use_function(own.fn)
+        given = "".join(f", {key}={value!r}" for key, value in own._fn_kwargs.items())
+        draft.definitions.append(
+            "class LossOfFunction(keras.losses.Loss):\n"
+            '    """A function of targets and output as a loss."""\n\n'
+            f"    def call(self, y_true, y_pred):\n        return ({name})(y_true, y_pred{given})"
+        )
+        made = f"LossOfFunction({'' if own.reduction == 'sum_over_batch_size' else f'reduction={own.reduction!r}'})"
+    else:
+        writer = _ModelWriter(sources, False, 0, frozenset(), keras)
+        made = writer.write_object(own)
+    output = draft.loop.forward(draft.opened.example)
+    if isinstance(output, torch.Tensor) and output.ndim > 3 and type(own).__name__.startswith("Sparse"):
+        pair = ("targets", "output") if targets_first else ("output", "targets")
+        return f"lambda {', '.join(pair)}: {made}(targets.reshape(-1), output.reshape(-1, output.shape[-1]))"
+    return made if targets_first else f"lambda output, targets: {made}(targets, output)"
+
+
+def write_keras(model: Any, sources: Sources, example: Any, taken: frozenset[str] = frozenset()) -> tuple[str, Any]:
+    """Return the lines that make a Keras model, and what they make.
+
+    It is called `model`. They are run to see that they do. Layers get the names that they have: a name is written where Keras would not give
     it by itself in a new process.
 
     Parameters
@@ -58,9 +210,10 @@ def write_keras(model: Any, sources: Sources, example: Any, taken: frozenset[str
             try:
                 built = _run(text, sources)
                 if not all(one.built for one in built._flatten_layers()):
-                    text += f"\nmodel({_zeros(example)})  # builds its layers"
+                    stars = framework.stars_of(model, example)
+                    text += f"\n{write_call(model, stars + _zeros(example), False)}  # builds its layers"
                     sources.imports.add("import torch")
-                    call_model(framework.adopt(built), tree_map(torch.zeros_like, example))
+                    _run(text.rpartition("\n")[2], sources, model=built)
                 if (differs := _find_difference(built, model)) is None:
                     return text, framework.adopt(built)
                 why = Unwritable(differs)
@@ -84,21 +237,25 @@ def _new_names() -> Iterator[None]:
         global_state.set_global_attribute("object_name_uids", before)
 
 
-def _run(text: str, sources: Sources) -> Any:
+def write_call(model: Any, inputs: str, trains: bool, name: str = "model") -> str:
+    """Write the call of a Keras model in a mode."""
+    return f"{name}({inputs}, training={trains})" if model._call_has_training_arg else f"{name}({inputs})"
+
+
+def _run(text: str, sources: Sources, **scope: Any) -> Any:
     """Run lines that make `model`; return it."""
-    scope: dict[str, Any] = {}
     for line in sources.imports:
-        exec(line, scope)  # noqa: S102 - lines that were written here
+        exec(line, scope)
     scope |= sources.objects()
-    exec(text, scope)  # noqa: S102
+    exec(text, scope)
     return scope["model"]
 
 
 def _zeros(example: Any) -> str:
-    """Write inputs of one sample, all zero."""
+    """Write inputs of two samples, all zero."""
     if isinstance(example, torch.Tensor):
         kind = "" if example.dtype == torch.float32 else f", dtype={example.dtype}"
-        return f"torch.zeros({(1, *example.shape[1:])}{kind})"
+        return f"torch.zeros({(2, *example.shape[1:])}{kind})"
     if isinstance(example, Mapping):
         return "{" + ", ".join(f"{key!r}: {_zeros(value)}" for key, value in example.items()) + "}"
     return f"[{', '.join(map(_zeros, example))}]"
@@ -125,7 +282,10 @@ def _plain_config(model: Any) -> Any:
 
 
 def _number_operations(config: Any, numbers: Mapping[str, str] | None = None) -> Any:
-    """Rename operations by their place: what Keras calls them depends on how many it made before."""
+    """Rename operations by their place.
+
+    What Keras calls them depends on how many it made before.
+    """
     if isinstance(config, (list, tuple)):
         return [_number_operations(one, numbers) for one in config]
     if not isinstance(config, Mapping):
@@ -177,6 +337,14 @@ def _is_own(config: Mapping[str, Any]) -> bool:
     return not str(config.get("module")).startswith("keras")
 
 
+def _config_of(one: Any) -> dict[str, Any]:
+    """Return an object's configuration.
+
+    With it goes what a loss hands to its function, of which Keras lists a part.
+    """
+    return {**one.get_config(), **getattr(one, "_fn_kwargs", {})}
+
+
 class _Code(str):
     """Text that is written as it is."""
 
@@ -188,6 +356,7 @@ class _ModelWriter:
 
     def __init__(self, sources: Sources, named: bool, number: int, taken: frozenset[str], keras: Any) -> None:
         self._sources, self._named, self._number, self._keras = sources, named, number, keras
+        self._stateful = False
         #: How many arguments are known that some class may have been made with.
         self.most = 1
         self._lines: list[str] = []
@@ -197,13 +366,23 @@ class _ModelWriter:
 
     def write(self, model: Any) -> str:
         """Return the lines that make a model, as `model`."""
+        # A recurrent layer that keeps its state from batch to batch is made for one size of them.
+        self._stateful = any(getattr(one, "stateful", False) for one in model._flatten_layers())
         text = self._layer(model, "model")
         if text != "model":
             self._lines.append(f"model = {text}")
         return "\n".join(self._lines)
 
+    def write_object(self, one: Any) -> str:
+        """Write a loss or the like."""
+        args, given = self._arguments(one)
+        return format_call(self._class(type(one)), map(repr, args), given)
+
     def _layer(self, one: Any, variable: str = "") -> str:
-        """Return the expression for a layer; `variable` is what a model of its own lines is called."""
+        """Return the expression for a layer.
+
+        `variable` is what a model is called that has lines of its own.
+        """
         keras, kind = self._keras, type(one)
         if id(one) in self._variables:
             return self._variables[id(one)]
@@ -214,7 +393,8 @@ class _ModelWriter:
         if isinstance(one, keras.src.models.Functional) and self._is_functional(kind):
             return self._functional(one, variable)
         if kind.__name__ == "TorchModuleWrapper" and kind.__module__.startswith("keras."):
-            return self._call(one, [_Code(write_module(one.module, self._sources, None, read_texts(type(one.module)))[0])])
+            inside = one.module
+            return self._call(one, [_Code(write_module(inside, self._sources, None, read_texts(type(inside)))[0])])
         return self._call(one, *self._arguments(one))
 
     def _is_functional(self, kind: type) -> bool:
@@ -255,7 +435,10 @@ class _ModelWriter:
         return public
 
     def _from_application(self, one: Any) -> str | None:
-        """Return the call of a function of Keras that makes such a model, found in the person's cells."""
+        """Return the call of a function of Keras that makes it.
+
+        It is found in the person's cells.
+        """
         keras = self._keras
         if not isinstance(one, keras.src.models.Functional) or type(one) is keras.Sequential:
             return None
@@ -291,7 +474,7 @@ class _ModelWriter:
         return self._call(model, [_Code(text)]) if "\n" not in text else self._close(model, text)
 
     def _close(self, model: Any, text: str) -> str:
-        """Return the call of a model's class with lines of its own in brackets."""
+        """Return the call of a model's class, the text in brackets."""
         name = self._name(model)
         return f"{self._class(type(model))}({text}{'' if name is None else f', name={name!r}'})"
 
@@ -299,7 +482,7 @@ class _ModelWriter:
         self._sources.imports.add("import keras")
         batch, *shape = one.batch_shape
         given: dict[str, Any] = {}
-        if batch is not None and getattr(self, "_stateful", False):
+        if batch is not None and self._stateful:
             given["batch_size"] = batch
         if one.dtype != self._keras.config.floatx():
             given["dtype"] = one.dtype
@@ -311,7 +494,7 @@ class _ModelWriter:
     # Functional models
 
     def _functional(self, model: Any, variable: str) -> str:
-        """Add the lines of a functional model; return the variable that holds it."""
+        """Add the lines of a functional model; return its variable."""
         nodes = [node for depth in sorted(model._nodes_by_depth, reverse=True) for node in model._nodes_by_depth[depth]]
         called = Counter(id(node.operation) for node in nodes)
         for node in nodes:  # what has lines of its own stands before
@@ -345,7 +528,8 @@ class _ModelWriter:
             names = []
             for tensor in node.outputs:
                 after = nodes[number + 1] if number + 1 < len(nodes) else None
-                chained = after is not None and uses[id(tensor)] == 1 and id(tensor) in map(id, self._tensors_of(self._given(after)))
+                taken = [] if after is None else [id(used) for used in self._tensors_of(self._given(after))]
+                chained = uses[id(tensor)] == 1 and id(tensor) in taken
                 if type(one).__name__ == "InputLayer":
                     name = self._fresh(one.name) if several else "inputs"
                 elif ends[id(tensor)] and len(ends) == 1 and not uses[id(tensor)]:
@@ -371,7 +555,7 @@ class _ModelWriter:
         return ", ".join(names)
 
     def _models_inside(self, one: Any) -> Iterator[Any]:
-        """Yield the models in a layer that need lines of their own, inner first."""
+        """Yield models in a layer that need lines, inner first."""
         functional = self._keras.src.models.Functional
         inside = one._flatten_layers(include_self=False) if hasattr(one, "_flatten_layers") else []
         for inner in reversed([*inside]):
@@ -398,7 +582,7 @@ class _ModelWriter:
         return [one for one in self._keras.tree.flatten(value) if isinstance(one, self._keras.KerasTensor)]
 
     def _node_call(self, node: Any, texts: Mapping[int, str]) -> str:
-        """Write the call of a layer or an operation on tensors of the model."""
+        """Write the call of a layer or an operation on tensors."""
         one, (given, named) = node.operation, self._given(node)
         if type(one).__name__ == "GetItem":
             self._name(one)
@@ -450,10 +634,10 @@ class _ModelWriter:
     # What layers are made with
 
     def _arguments(self, one: Any) -> tuple[list[Any], dict[str, Any]]:
-        """Return what an object is made with, as far as it is not the default."""
+        """Return what an object is made with, defaults left out."""
         kind, signature = type(one), inspect.signature(type(one).__init__).parameters
         try:
-            config = dict(one.get_config())
+            config = _config_of(one)
         except NotImplementedError:
             return self._found_call(one)
         if isinstance(one, self._keras.Model) and kind.get_config is self._keras.Model.get_config:
@@ -478,13 +662,15 @@ class _ModelWriter:
         first = [passed.pop(name) for name in needed if signature[name].kind is not inspect.Parameter.KEYWORD_ONLY]
         return first, passed
 
-    def _usual(self, kind: Any, config: Mapping[str, Any], needed: Sequence[str], plain: Sequence[Any]) -> dict[str, Any]:
-        """Return the configuration of one that is made with what is needed alone."""
+    def _usual(
+        self, kind: Any, config: Mapping[str, Any], needed: Sequence[str], plain: Sequence[Any]
+    ) -> dict[str, Any]:
+        """Return the configuration of one made with what is needed."""
         defaults = {p.name: p.default for p in plain if p.default is not p.empty}
         try:
             with _new_names():
                 made = kind.from_config({name: config[name] for name in needed})
-                return {**defaults, **made.get_config()}
+                return {**defaults, **_config_of(made)}
         except Exception:  # noqa: BLE001 - a class of a person's own may want anything
             return defaults
 
@@ -514,7 +700,7 @@ class _ModelWriter:
         return [*args], kwargs
 
     def _value(self, value: Any, there: Any) -> str:
-        """Write a value of a configuration; `there` is what the layer has of it."""
+        """Write a configuration's value; `there`: what the layer has of it."""
         if isinstance(there, nn.Module) and isinstance(value, Mapping):
             return self._layer(there)
         if isinstance(value, Mapping) and "class_name" in value and "config" in value:

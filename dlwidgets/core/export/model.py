@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from ..base.framework_loss import FrameworkLoss
 from ..base.isolation import eval_mode, preserve_random_state, run_forward
 from ..base.ledger import Entry
 from ..base.state import StateCopier, same_state
@@ -19,6 +20,7 @@ from ..layers.structure import expression_of, structure
 from ..layers.walk import uncompiled
 from .companions import CompanionWriter
 from .draft import Draft
+from .keras import write_first_model, write_keras_loss
 from .module_expression import read_compilation, read_texts, write_exchanged, write_module
 from .sources import Unwritable
 from .text import format_call
@@ -30,6 +32,8 @@ def write_model(draft: Draft) -> str:
     origin = draft.origin
     if origin.weights is None:
         raise Unwritable(f"the weights that the run began with were not kept: {origin.why}")
+    if draft.foreign:
+        return write_first_model(draft)
     path = draft.save_beside("initial", dict(origin.weights), "the weights it began with")
     model = uncompiled(draft.model)
     head: Any = next(one for one in draft.controls if one.name == "head")
@@ -37,13 +41,7 @@ def write_model(draft: Draft) -> str:
         with head.as_at(origin.structure):
             made = _write_architecture(draft, model)
     except Unwritable as why:
-        kind = type(model).__name__
-        draft.note(f"Put the line that makes the {kind} into make_model(): {why}.")
-        made = (
-            f'def make_model():\n    """Return the {kind} as it was made."""\n'
-            f'    raise NotImplementedError("Put the line here that makes the {kind}.")\n\n\n'
-            "model = make_model()"
-        )
+        made = draft.mark_model(why)
     for slot in draft.loop.normalisation.slots():
         if slot.name in origin.split:
             layer = expression_of(model, slot.name.rpartition(".")[0])
@@ -141,12 +139,19 @@ def write_loss(draft: Draft) -> tuple[list[str], str, list[str]]:
         return beside.lines, *_write_given(draft, f"model({{inputs}}, {targets})")
     draft.losses = LossLines(draft, beside)
     before, name = draft.losses.first
-    return [*beside.lines, *before], *_write_given(draft, f"{name}(model({{inputs}}), {{targets}})")
+    given = [draft.call("{inputs}"), "{targets}"]
+    call = f"{name}({', '.join(given[::-1] if draft.losses.targets_first else given)})"
+    if "regularization" not in draft.loop.objective.names:
+        return [*beside.lines, *before], *_write_given(draft, call)
+    if draft.weighs:
+        parts = f'{{{{"data": {call}, "regularization": sum(model.losses)}}}}'
+        return [*beside.lines, *before], *_write_given(draft, parts, ".values()")
+    return [*beside.lines, *before], f"loss = {call} + sum(model.losses)", []
 
 
-def _write_given(draft: Draft, call: str) -> tuple[str, list[str]]:
+def _write_given(draft: Draft, call: str, form: str | None = None) -> tuple[str, list[str]]:
     """Return the lines of a loss that a call gives."""
-    form = draft.loop.objective.form or ""
+    form = (draft.loop.objective.form if form is None else form) or ""
     if form not in (".values()", "[:]"):
         return f"loss = {call}{form}", []
     if draft.weighs:
@@ -163,6 +168,7 @@ class LossLines:
     ----------
     first : the lines that make the first, and what it is called.
     divide_alike : whether the means of all divide by the same.
+    targets_first : whether it is called with the targets before the output, as Keras calls its losses.
     """
 
     def __init__(self, draft: Draft, beside: CompanionWriter) -> None:
@@ -176,6 +182,7 @@ class LossLines:
             raise Unwritable("unknown labels were left out by one loss of the run, and not by another")
         if draft.masks:
             draft.definitions.append(_MASKED)
+        self.targets_first = isinstance(losses[0], FrameworkLoss) and not self._several
         self.first = self._make(losses[0], 1)
         self._lines = {id(one): self._make(loss, n)[0] for n, (one, loss) in enumerate(zip(changed, losses[1:]), 2)}
         self.divide_alike = all(_read_divisor(task) == _read_divisor(tasks[0]) for task in tasks)
@@ -193,6 +200,8 @@ class LossLines:
         if isinstance(loss, KnownLabelsLoss):
             loss = loss.each if draft.masks else loss.whole
         called, own = "loss_of_each" if draft.masks else name, not type(loss).__module__.startswith("torch.nn.")
+        if isinstance(loss, FrameworkLoss):
+            return [f"{called} = {write_keras_loss(draft, loss, self.targets_first)}"], called
         if isinstance(loss, NLLOfProbabilities):
             made = "NLLOfProbabilities(" + (f"{loss.ignore_index})" if loss.ignore_index != -100 else ")")
             sources.definitions[NLLOfProbabilities.__name__] = inspect.getsource(NLLOfProbabilities).rstrip()

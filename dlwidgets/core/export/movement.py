@@ -18,6 +18,7 @@ from ..controls.schedule.rate import Rate
 from ..controls.steering import CONTROLS, Steering
 from ..layers.structure import expression_of
 from .draft import Draft
+from .keras import write_slice
 from .schedule import ScheduleLines
 from .sources import Unwritable
 from .text import format_call, indent
@@ -291,7 +292,7 @@ def _parameters_text(draft: Draft, names: Sequence[str]) -> str:
     loss, mine = draft.opened.task.loss, [name for name in names if not _is_beside(name)]
     theirs = [name.removeprefix("(loss).") for name in names if _is_beside(name)]
     if not theirs:
-        return _module_text(draft.model, mine)
+        return (draft.foreign and write_slice(draft, mine)) or _module_text(draft.model, mine)
     if not isinstance(loss, nn.Module) or not {*theirs} <= {*dict(loss.named_parameters())}:
         raise Unwritable("the optimizer moves tensors that belong neither to the model nor to the loss")
     parts = [(draft.model, mine, "model"), (loss, theirs, "loss_function")]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 
 from ..base.isolation import differentiates
-from ..base.trees import find_stars, tree_map, tree_tensors
+from ..base.trees import tree_map, tree_tensors
 from ..data.batches import IndexedBatches
 from ..data.source import Rows
+from ..layers.framework import stars_of
 from .draft import Draft
 from .text import indent
 
@@ -41,14 +42,14 @@ def write_prediction(draft: Draft) -> str:
     model = "averaged" if draft.loop.average.on else "model"
     arguments = f"inputs{draft.to_device}"
     if not isinstance(example, torch.Tensor):
-        arguments = f"{find_stars(draft.model, example)}inputs"
-    output = f"{model}({arguments}).cpu().double()" + (".reshape(-1)" if binary else "")
+        arguments = f"{stars_of(draft.model, example)}inputs"
+    output = f"{draft.call(arguments, False, model)}.cpu().double()" + (".reshape(-1)" if binary else "")
     what = "for each sample" if binary else "for each sample and class"
     lines += [
         "", "",
         "def predict(inputs):",
         f'    """Return 1 or 0 {what}: whether the probability reaches the threshold."""',
-        f"    {model}.eval()",
+        *([] if draft.foreign else [f"    {model}.eval()"]),
         # A forward that differentiates needs gradients to follow.
         f"    with torch.{'enable_grad' if differentiates(draft.model) else 'no_grad'}():",
         f"        probabilities = {output if task.probabilities else f'torch.sigmoid({output})'}",

@@ -17,6 +17,7 @@ from ..controls.early_stopping import restored_from
 from ..training.replay import MOVES
 from .data import BatchLines, write_data
 from .draft import Draft
+from .keras import BACKEND
 from .loop import write_loop
 from .model import write_loss, write_model
 from .movement import Movement
@@ -32,9 +33,9 @@ _NAMES = frozenset(
     clip_adaptively clipped data dataset device draw_batches draw_layers epoch epochs exchange found gathered
     generator group head index input_mean input_std inputs items left_out load_data loader loss loss_function
     loss_of_each losses losses_of_epoch lr_after make_model max_norm max_ratio max_value missed mixed model name
-    optimizer order parameter parts predict predicted probabilities project projected rest said samples scale_inputs
-    scales schedule scheduler seed shuffle so split start state step targets thresholds true unit_norm unit_norms unite
-    valid value weigh weight weights wrong y""".split()
+    optimizer order parameter parameters parts predict predicted probabilities project projected rest said samples
+    scale_inputs scales schedule scheduler seed shuffle so split start state step targets thresholds true unit_norm
+    unit_norms unite valid value variable weigh weight weights wrong y""".split()
 )
 
 
@@ -83,7 +84,10 @@ def export_script(run: Run, path: Path, data: bool, thresholds: Any) -> list[str
         raise ValueError(f"This run cannot be written as a script: {str(why).rstrip('.')}.") from None
     path.parent.mkdir(parents=True, exist_ok=True)
     for name, (value, _) in draft.files.items():
-        torch.save(value, path.parent / name)
+        if isinstance(value, bytes):
+            (path.parent / name).write_bytes(value)
+        else:
+            torch.save(value, path.parent / name)
     path.write_text(text, encoding="utf-8")
     return draft.notes
 
@@ -99,12 +103,15 @@ def write_script(draft: Draft) -> str:
     draft.ending[:0] = changes.pop(draft.steps, [])
     loop = write_loop(draft, data, changes, (before, loss, after))
     settings = _write_settings(draft, data)
-    weights = f"{draft.path.stem}.weights.pt"
+    weights = f"{draft.path.stem}.weights.{'h5' if draft.foreign else 'pt'}"
+    saves = f'model.save_weights(HERE / "{weights}")' if draft.foreign else (
+        f'torch.save(model.state_dict(), HERE / "{weights}")'
+    )  # fmt: skip
     draft.sources.imports |= {"import torch", "from pathlib import Path"}
     loss_was = "" if draft.accumulates else f" (it was {draft.loop.loss:.6g})"
     ending = "\n".join([
         *draft.ending,
-        f'torch.save(model.state_dict(), HERE / "{weights}")',
+        saves,
         f'print(f"step {draft.steps:,}: loss {{loss.item():.6g}}{loss_was}")',
     ])  # fmt: skip
     predicting = write_prediction(draft)
@@ -121,11 +128,14 @@ def write_script(draft: Draft) -> str:
         ending,
         predicting,
     ]
+    if draft.foreign:
+        ours = [part.replace("model.parameters()", "parameters") for part in ours]
     for name in (draft.sources.definitions.keys() | draft.sources.brought) & _NAMES:
         taken = re.compile(rf"(?<![.\w\0\"']){name}(?![\w\0=]*\0)(?![\w\"'])")
         ours = [taken.sub(f"{name}_", part) for part in ours]
     return join_sections([
-        _write_docstring(draft, weights), draft.sources.imports_text(), *draft.sources.definitions.values(),
+        _write_docstring(draft, weights), draft.sources.imports_text(BACKEND if draft.foreign else ""),
+        *draft.sources.definitions.values(),
         *(use_double_quotes(part.replace("\0", "")) for part in ours),
     ])  # fmt: skip
 
@@ -176,7 +186,8 @@ def _write_docstring(draft: Draft, weights: str) -> str:
         "",
         f"The run of {time.strftime('%Y-%m-%d %H:%M')} as a plain PyTorch loop, written by {about}.",
     ]
-    version = f"PyTorch {torch.__version__} and Python {platform.python_version()}"
+    foreign = f", Keras {sys.modules['keras'].__version__}" if draft.foreign else ""
+    version = f"PyTorch {torch.__version__}{foreign} and Python {platform.python_version()}"
     if draft.origin.device != draft.device:
         lines.append(f"It was trained on {draft.origin.device} in turn: it gives nearly the same weights.")
     elif draft.device == "cpu":

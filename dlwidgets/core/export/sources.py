@@ -86,18 +86,18 @@ class Sources:
         """Return what the names mean that were written out or imported."""
         return dict(self._objects)
 
-    def imports_text(self) -> str:
-        """Return the imports, those of the standard library first."""
-        future = [_FUTURE] if _FUTURE in self.imports else []
+    def imports_text(self, before: str = "") -> str:
+        """Return the imports, `before` and the standard library's first."""
+        future = [one for one in (_FUTURE if _FUTURE in self.imports else "", before) if one]
         merged: dict[str, list[str]] = {}
-        for line in sorted(self.imports.difference(future), key=lambda line: (line.startswith("from"), line.lower())):
+        for line in sorted(self.imports - {_FUTURE}, key=lambda line: (line.startswith("from"), line.lower())):
             head, _, name = line.partition(" import ")
             merged.setdefault(head, []).append(name)
         groups: dict[bool, list[str]] = {False: [], True: []}
         for head, names in merged.items():
             installed = head.split()[1].split(".")[0] not in sys.stdlib_module_names
             groups[installed].append(f"{head} import {', '.join(names)}" if names[0] else head)
-        return "\n\n".join("\n".join(group) for group in (future, *groups.values()) if group)
+        return "\n\n".join([*future, *("\n".join(group) for group in groups.values() if group)])
 
     def _claim(self, name: str, item: Any) -> None:
         there = self._objects.setdefault(name, item)

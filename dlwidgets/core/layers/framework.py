@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..base.compiled import Compiled
+from ..base.trees import find_stars
 
 if TYPE_CHECKING:
     from .walk import Layer
@@ -244,6 +245,43 @@ def is_whole(layer: Any) -> bool:
     """Say whether a framework makes a layer of others, as attention."""
     layout = _layout(layer)
     return layout is not None and layout.is_own_kind(handed_over(layer))
+
+
+def is_foreign(model: Any) -> bool:
+    """Say whether a model or layer is of another framework than torch."""
+    return _adapter(type(model)) is not None
+
+
+def stars_of(model: Any, inputs: Any) -> str:
+    """Return what stands before inputs in a call: "", "*" or "**"."""
+    if not is_foreign(model):
+        return find_stars(model, inputs)
+    from .keras.calls import stars_before
+
+    return stars_before(model, inputs)
+
+
+def pack_parts(model: Any, parts: list[Any]) -> Any:
+    """Return several inputs as a foreign model takes them."""
+    from .keras.calls import pack_inputs
+
+    return pack_inputs(model, parts)
+
+
+def expression_inside(holder: Any, name: str) -> str | None:
+    """Write a layer's own layer or tensor of a name, as ".get_layer('a')".
+
+    None where `holder` is of torch: attributes say it. A tensor that a variable holds is written as the variable.
+    """
+    if not is_foreign(holder):
+        return None
+    from .keras import expressions
+
+    inside = holder._modules.get(name)
+    if inside is not None:
+        return expressions.write_layer(holder, inside)
+    tensor = holder._parameters.get(name, holder._buffers.get(name))
+    return None if tensor is None else expressions.write_variable(holder, tensor)
 
 
 def given_name(layer: Any) -> str | None:

@@ -16,22 +16,19 @@ def call(model: Any, inputs: Any) -> Any:
     Several inputs, in a tuple or list, are one argument where `call` takes one alone, as that of a Functional model;
     a dict is one too, unless its keys are arguments of `call`.
     """
-    every = model._call_signature.parameters.values()
-    places = [one for one in every if one.name not in _NO_INPUTS and one.kind is not one.VAR_KEYWORD]
-    several = len(places) > 1 or any(one.kind is one.VAR_POSITIONAL for one in places)
     given, named = (inputs,), {}
-    if isinstance(inputs, (tuple, list)) and (len(inputs) == 1 and isinstance(inputs, tuple) or several):
+    if (stars := stars_before(model, inputs)) == "*":
         given = tuple(inputs)
-    elif isinstance(inputs, Mapping) and set(inputs) <= {one.name for one in places}:
+    elif stars:
         given, named = (), dict(inputs)
     elif isinstance(inputs, (tuple, list)):
-        given = (_structured(model, inputs),)
+        given = (pack_inputs(model, inputs),)
     if model._call_has_training_arg:
         named["training"] = model.training
     return model(*given, **named)
 
 
-def _structured(model: Any, inputs: Any) -> Any:
+def pack_inputs(model: Any, inputs: Any) -> Any:
     """Return several inputs as the dict that a model takes.
 
     A Functional one takes a list as well, in this order, and warns of it.
@@ -40,3 +37,13 @@ def _structured(model: Any, inputs: Any) -> Any:
     if isinstance(form, dict) and len(form) == len(inputs):
         return sys.modules["keras"].tree.pack_sequence_as(form, list(inputs))
     return list(inputs)
+
+
+def stars_before(model: Any, inputs: Any) -> str:
+    """Return what stands before inputs in a call: "", "*" or "**"."""
+    every = model._call_signature.parameters.values()
+    places = [one for one in every if one.name not in _NO_INPUTS and one.kind is not one.VAR_KEYWORD]
+    several = len(places) > 1 or any(one.kind is one.VAR_POSITIONAL for one in places)
+    if isinstance(inputs, (tuple, list)) and (len(inputs) == 1 and isinstance(inputs, tuple) or several):
+        return "*"
+    return "**" if isinstance(inputs, Mapping) and set(inputs) <= {one.name for one in places} else ""
