@@ -17,8 +17,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from .framework import activation_of, acts_as, channels_of, is_whole
 from .signals import SATURATING, SATURATING_FUNCTIONS, SignalNotes, read_losses
-from .walk import Layer, uncompiled, walk
+from .walk import Layer, kind_of, uncompiled, walk
 
 #: Below this input an activation is flat at zero: exactly so, or with a slope under 1e-3 (GELU, SiLU, Mish).
 _FLAT: dict[type[nn.Module], float] = {
@@ -87,6 +88,8 @@ class UnitProbe:
         self.signals = SignalNotes()
         #: The input and the path of the activation that runs, which calls a function.
         self._entered: tuple[Any, str | None] = (None, None)
+        #: The layers that run, of those that call activations inside: the layer, and its path where one ends it.
+        self._inside: list[tuple[nn.Module, str | None]] = []
         self._functions: _Functions | None = None
         self._thread = threading.get_ident()
 
@@ -105,7 +108,11 @@ class UnitProbe:
     def _hang(self, layer: Layer) -> None:
         path, module = layer.path, layer.module
         floor = flat_below(module)
-        axis = next((axis for kinds, axis in _AXES.items() if isinstance(module, kinds)), None)
+        axis = next((axis for kinds, axis in _AXES.items() if acts_as(module, kinds)), None)
+        if is_whole(module) and not module._modules:
+            ends = activation_of(module)[0] and not kind_of(module).endswith("Cell")  # whose gates are meant to saturate
+            self._handles.append(module.register_forward_pre_hook(partial(self._enter, path if ends else None)))
+            self._handles.append(module.register_forward_hook(self._leave, always_call=True))
         if floor is not None or type(module) in SATURATING:
             hook = partial(self._see_activation, path, floor)
             self._handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
@@ -117,7 +124,7 @@ class UnitProbe:
             functions, self._functions = self._functions, None
             if functions is not None:
                 functions.__exit__(None, None, None)
-            self._entered = (None, None)
+            self._entered, self._inside = (None, None), []
             for handle in self._handles:
                 handle.remove()
             self._handles.clear()
@@ -166,6 +173,14 @@ class UnitProbe:
         # A cell may call the model meanwhile, in a thread of its own.
         return threading.get_ident() == self._thread and self.error is None
 
+    def _enter(self, path: str | None, module: nn.Module, inputs: Any) -> None:
+        if self._hears():
+            self._inside.append((module, path))
+
+    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        if self._hears() and self._inside:
+            self._inside.pop()
+
     def _see_activation(self, path: str, floor: float | None, module: nn.Module, inputs: Any, keywords: Any) -> None:
         if self._hears():
             with self._counted():
@@ -178,6 +193,9 @@ class UnitProbe:
     def _note_units(self, path: str, floor: float, x: Any) -> None:
         if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 1 and x.numel():
             fed, axis = self._origin(x)
+            if self._inside:  # the activation that ends a layer
+                within, ends = self._inside[-1]
+                path, fed, axis = ends or "", (), channels_of(within, x.ndim) or axis
             self._calls.append((path, fed, highest(x, axis) <= floor))
 
     def before_function(self, function: Any, x: Any) -> None:
@@ -192,6 +210,7 @@ class UnitProbe:
         if self._hears() and isinstance(output, torch.Tensor):
             with self._counted():
                 path = self._entered[1] if x is self._entered[0] else (self._origin(x)[0] or ("",))[-1]
+                path = self._inside[-1][1] if self._inside else path
                 if path is not None:
                     self.signals.note_activation(path, kind, output)
 
@@ -203,7 +222,8 @@ class UnitProbe:
             self.signals.called.add(path)
             if isinstance(output, torch.Tensor):
                 if axis is not None:
-                    hands_on = isinstance(module, _CHANNELWISE) and inputs
+                    axis = channels_of(module, output.ndim) or axis
+                    hands_on = acts_as(module, _CHANNELWISE) and inputs
                     before = self._origin(inputs[0])[0] if hands_on else ()
                     self._given[id(output)] = (weakref.ref(output), (*before, path), axis)
                     self.signals.note_layer(path, module, inputs, output)
@@ -220,7 +240,8 @@ class UnitProbe:
         known = self._given.get(id(x))
         if known is not None and known[0]() is x:
             return known[1], known[2]
-        return (), -1 if isinstance(x, torch.Tensor) and x.ndim == 3 else 1
+        axes = x.ndim if isinstance(x, torch.Tensor) else 0
+        return (), (axes > 1 and channels_of(self._model, axes)) or (-1 if axes == 3 else 1)
 
 
 class _Functions(TorchFunctionMode):

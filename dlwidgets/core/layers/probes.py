@@ -18,8 +18,9 @@ from torch.nn.parameter import is_lazy
 
 from ..base.time_budget import TimeBudget
 from .dead_units import DeadUnits, UnitProbe
+from .framework import acts_as, kernels_of
 from .signals import Signals
-from .walk import Layer, walk
+from .walk import Layer, kind_of, walk
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ class LayerProbe:
         if self._symmetric is None:
             self._symmetric = [layer for layer in self._layers if _draws_units(layer.module)]
             self._compared = len(self._symmetric)
-        self._symmetric = [one for one in self._symmetric if _is_symmetric(one.module._parameters["weight"])]
-        self._alike = {one.path: float(one.module._parameters["weight"].flatten()[0]) for one in self._symmetric}
+        self._symmetric = [one for one in self._symmetric if _is_symmetric(_matrix_of(one.module))]
+        self._alike = {one.path: float(_matrix_of(one.module).flatten()[0]) for one in self._symmetric}
         if self._weights:
             # The values of a sparse gradient have its norm.
             grads = [p.grad.coalesce().values() if p.grad.is_sparse else p.grad for p in self._weights]
@@ -164,9 +165,16 @@ class LayerProbe:
 def _draws_units(module: nn.Module) -> bool:
     """Say whether a layer has several units that see the same inputs."""
     # The rows of an embedding, and the channels of a convolution in groups, see different ones.
-    apart = isinstance(module, nn.Embedding) or getattr(module, "groups", 1) > 1
-    w = module._parameters.get("weight")
-    return w is not None and not apart and not is_lazy(w) and w.ndim > 1 and len(w) > 1 and w.requires_grad
+    apart = acts_as(module, nn.Embedding) or getattr(module, "groups", 1) > 1 or "Depthwise" in kind_of(module)
+    w = None if apart else _matrix_of(module)
+    trains = any(one is not None and one.ndim > 1 and one.requires_grad for one in module._parameters.values())
+    return w is not None and trains and not is_lazy(w) and w.ndim > 1 and len(w) > 1
+
+
+def _matrix_of(module: nn.Module) -> torch.Tensor | None:
+    """Return a layer's weight, units first, or None."""
+    found = kernels_of(module)
+    return module._parameters.get("weight") if found is None else found.get("kernel")
 
 
 def _is_symmetric(w: torch.Tensor) -> bool:

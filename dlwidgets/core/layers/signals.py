@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .framework import acts_as, channels_of, holds_statistics
+
 #: Of so many samples and values of each, a layer's spread is measured.
 _SAMPLES, _VALUES = 16, 256
 #: Functions that saturate, by name -> whether an output is saturated: the slope there is under 1 % of its greatest.
@@ -96,9 +98,10 @@ class SignalNotes:
         """Note what a layer put out; of a BatchNorm, its batch."""
         if path not in self._spread and output.ndim > 1 and len(output) > 1 and output.is_floating_point():
             self._spread[path] = _sample(output).std(0, unbiased=False).mean()
-        norm = isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training and module.track_running_stats
-        if norm and output.ndim > 1:
-            samples, values = len(output), output.numel() // max(1, output.shape[1])
+        norm = acts_as(module, nn.modules.batchnorm._BatchNorm) and module.training
+        if norm and getattr(module, "track_running_stats", True) and not holds_statistics(module) and output.ndim > 1:
+            axis = channels_of(module, output.ndim) or 1
+            samples, values = len(output), output.numel() // max(1, output.shape[axis])
             known = self._norms.get(path, (samples, values, 0))
             self._norms[path] = min(samples, known[0]), min(values, known[1]), known[2] + 1
 
@@ -135,7 +138,7 @@ class SignalNotes:
 
     def _within(self, shares: dict[str, float]) -> dict[str, float]:
         """Leave out the activation that ends the model, which may saturate."""
-        if any(set(one.operations[1:3]) & _ENDS for one in self.losses):
+        if any(set([name for name in one.operations if name != "Log"][1:3]) & _ENDS for one in self.losses):
             shares.popitem() if shares else None
         return shares
 
@@ -166,6 +169,8 @@ _SHAPES = {
 _LAYERS = {"Addmm", "Mm", "Bmm", "Convolution", "NativeBatchNorm", "NativeLayerNorm", "Embedding", "AccumulateGrad"}
 #: How many nodes are searched, and how many operations before a loss are named.
 _NODES, _BEFORE = 60, 4
+#: Below this a least value is there for the logarithm alone (Keras: 1e-7).
+_CLIPPED = 1e-4
 
 
 def read_losses(loss: torch.Tensor) -> tuple[LossPath, ...]:
@@ -178,6 +183,8 @@ def read_losses(loss: torch.Tensor) -> tuple[LossPath, ...]:
         seen.add(node)
         if (name := _name(node)) in _LOSSES:
             found.append(_path_of(node, name))
+        elif name == "Log" and _clips(_source(node)):  # of probabilities, and one-hot rows
+            found.append(LossPath(("NllLoss", name, *_before(node)), unlearnt=math.log(node._saved_self.shape[-1])))
         elif name not in _LAYERS:
             waiting += [one for one, _ in node.next_functions]
     return tuple(found)
@@ -198,8 +205,16 @@ def _source(node: Any) -> Any:
 def _before(node: Any) -> list[str]:
     names: list[str] = []
     while len(names) < _BEFORE and (node := _source(node)) is not None:
-        names.append(_name(node))
+        if not _clips(node):
+            names.append(_name(node))
+        elif (scaled := _source(node)) is not None and _name(scaled) == "Div":
+            node = scaled  # to a sum of 1, which they have
     return names
+
+
+def _clips(node: Any) -> bool:
+    """Say whether a node keeps probabilities off 0, as Keras's losses do."""
+    return node is not None and _name(node) == "Clamp" and 0 < (node._saved_min or 0) < _CLIPPED
 
 
 def _path_of(node: Any, name: str) -> LossPath:
@@ -210,6 +225,8 @@ def _path_of(node: Any, name: str) -> LossPath:
         weighed = any(getattr(node, name, None) is not None for name in ("_saved_weight", "_saved_pos_weight"))
         return LossPath(operations, unlearnt=None if weighed else math.log(2))
     inner = _source(node) if name.startswith("Nll") else node
+    if inner is not None and _name(inner) == "Log" and _clips(_source(inner)):
+        return LossPath(operations, unlearnt=math.log(inner._saved_self.shape[1]))
     if inner is None or _name(inner) != "LogSoftmax":
         return LossPath(operations)
     # A negative axis is told as an unsigned number.
