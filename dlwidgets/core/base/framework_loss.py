@@ -16,6 +16,7 @@ class FrameworkLoss(nn.Module):
     takes_probabilities : whether it wants these, or logits; None: as the model's outputs are.
     summed : whether it is a sum over the batch, no mean.
     by_samples : whether the loss of a set is the mean of its batches' by their samples.
+    alike : torch's loss that is the same, as "CrossEntropyLoss"; "" for none.
     cure : what to type where outputs are logits and it wants probabilities, or the reverse.
     source : the expression that makes it in a script; "" where none does.
     """
@@ -24,12 +25,17 @@ class FrameworkLoss(nn.Module):
     takes_probabilities: bool | None = None
     summed: bool = False
     by_samples: bool = True
+    alike: str = ""
     cure: str = ""
     source: str = ""
 
     def hint(self, targets: Any, output: Any) -> str:
         """Return what may help where it failed; "" for nothing."""
         return ""
+
+    def turned(self) -> FrameworkLoss | None:
+        """Return the same of logits in place of probabilities, or the reverse."""
+        return None
 
     def leave_out_unknown(self) -> nn.Module | None:
         """Return a loss that leaves out -1; None where there is none."""

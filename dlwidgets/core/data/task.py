@@ -54,6 +54,11 @@ class Task:
             return type(self.loss.whole).__name__
         return getattr(self.loss, "__name__", None) or type(self.loss).__name__
 
+    @property
+    def loss_alike(self) -> str:
+        """The name of torch's loss that is the same, or its own."""
+        return (isinstance(self.loss, FrameworkLoss) and self.loss.alike) or self.loss_name
+
     def prepare(self, targets: Any, output: Any) -> Any:
         """Give the targets the dtype and shape that the loss wants."""
         if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.buckets import common_steps
 from ..base.time_budget import TimeBudget
+from ..layers.framework import say_for
 from .data_facts import BatchLook, DataFacts
 from .divergence import Divergence
 from .evidence import Evidence, FailedStep
@@ -270,8 +271,13 @@ class Examination:
         for rule in self._rules:
             if rule.when in when or (rule.when == "model" and {"start", "steps"} & {*when}):
                 found, self._checks[rule.name] = _look(rule, evidence)
-                reported[rule.name] = (rule, found)
+                reported[rule.name] = (rule, [self._say(one) for one in found])
         self._take_in(reported, evidence.step)
+
+    def _say(self, found: Finding) -> Finding:
+        """Return a finding in the words of the model's framework."""
+        said = {name: say_for(self._run.loop.model, getattr(found, name)) for name in ("title", "sentence", "why")}
+        return dataclasses.replace(found, **said)
 
     def _take_in(self, reported: dict[str, tuple[Rule, list[Finding]]], step: int) -> None:
         known = {one.key: one for one in self.findings}

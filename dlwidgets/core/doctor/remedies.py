@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from ..base.framework_loss import FrameworkLoss
 from ..base.numbers import format_number, format_rate
 from ..base.words import did_you_mean
+from ..layers.framework import activation_of, say_for
 from ..layers.walk import Layer, walk
 from .course import find_last_good, find_onset, of_one_loss
 from .finding import Finding
@@ -48,7 +50,9 @@ class Case:
     frozen : the fewest names of what is frozen by hand.
     weights : the path of the layer whose weights the finding is of: its own, or the last before it that has some.
     has_valid, has_dropout : whether there is validation data; whether the model has layers of dropout.
+    other_loss : a loss of another framework that takes what the last layer puts out, or None.
     read : returns a wish in one form; raises ValueError in a sentence.
+    say : returns a text in the words of the model's framework.
     """
 
     finding: Finding
@@ -62,7 +66,9 @@ class Case:
     weights: str | None = None
     has_valid: bool = True
     has_dropout: bool = True
+    other_loss: Any = None
     read: Callable[[str, Any], Any] = lambda name, value: value
+    say: Callable[[str], str] = str
 
     @classmethod
     def of(cls, run: Run, finding: Finding) -> Case:
@@ -70,13 +76,15 @@ class Case:
         steering, record = run.steering, run.now("history")
         columns = {name: column.values for name, column in record.columns.items()}
         norms = columns["grad_norm"][: max(0, finding.step - 1) or None][-_NORMS:]
-        layers = walk(run.loop.model)
+        layers, task = walk(run.loop.model), run.loop.objective.task
         return cls(
             finding, {**run.settings(), **steering.wishes()}, norms[np.isfinite(norms)],
             of_one_loss(columns["loss"], run.now("changes")), run.timeline.rates,
-            run.loop.objective.task.loss_name, type(layers[-1].module).__name__,
+            task.loss_name, _last_kind(layers[-1].module),
             tuple(run.loop.freezing.frozen_by_hand()), _weighted(layers, finding.layer),
-            run.data.valid is not None, bool(run.loop.dropout.layers()), steering.read,
+            run.data.valid is not None, bool(run.loop.dropout.layers()),
+            task.loss.turned() if isinstance(task.loss, FrameworkLoss) else None,
+            steering.read, partial(say_for, run.loop.model),
         )  # fmt: skip
 
     @cached_property
@@ -158,7 +166,7 @@ def offer_remedy(case: Case, remedy: Remedy) -> Offer:
         label, settings = remedy.dose(case)
         read = {name: case.read(name, value) for name, value in settings.items()}
     except (ValueError, TypeError) as why:
-        return Offer(remedy.name, remedy.label, why_not=str(why).rstrip("."), view=remedy.view)
+        return Offer(remedy.name, remedy.label, why_not=case.say(str(why).rstrip(".")), view=remedy.view)
     back = case.last_good if remedy.rewind and case.spoiled else None
     same = settings and back is None and all(case.wishes.get(name) == value for name, value in read.items())
     return Offer(remedy.name, label, read, back, "it is so already" if same else "", remedy.view)
@@ -324,9 +332,17 @@ def _take_torchs(case: Case) -> Dose:
     return f"{kind.__name__} → torch's {near}", {"optimizer": near}
 
 
+def _last_kind(layer: Any) -> str:
+    """Return the class of a last layer, or of its activation."""
+    names = {"softmax": "Softmax", "sigmoid": "Sigmoid", "log_softmax": "LogSoftmax"}
+    return names.get(activation_of(layer)[0], type(layer).__name__)
+
+
 def _swap_loss(case: Case) -> Dose:
     """Swap the loss for the one that takes the output."""
     case.get("loss_function")
+    if case.other_loss is not None and case.finding.rule == "last_layer":
+        return f"{case.loss} → {case.other_loss.source or 'from_logits turned'}", {"loss_function": case.other_loss}
     fits = {
         "BCEWithLogitsLoss": "BCELoss" if case.last == "Sigmoid" else "",
         "CrossEntropyLoss": {"LogSoftmax": "NLLLoss", "Softmax": "NLLOfProbabilities"}.get(case.last),

@@ -40,6 +40,8 @@ class Rule:
     symptom_of: tuple[str, ...] = ()
 
 
+#: Losses whose value is known of a model that says how frequent each class is.
+CROSS_ENTROPIES = ("CrossEntropyLoss", "NLLOfProbabilities", "BCEWithLogitsLoss", "BCELoss")
 #: Rules that name why a run learns nothing.
 NOT_LEARNING = (
     "loss_diverging", "rate_too_high", "rate_too_low", "clipping", "adam_epsilon", "momentum", "dead_relu", "saturated",

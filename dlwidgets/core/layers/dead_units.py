@@ -110,7 +110,8 @@ class UnitProbe:
         floor = flat_below(module)
         axis = next((axis for kinds, axis in _AXES.items() if acts_as(module, kinds)), None)
         if is_whole(module) and not module._modules:
-            ends = activation_of(module)[0] and not kind_of(module).endswith("Cell")  # whose gates are meant to saturate
+            # The gates of a cell are meant to saturate.
+            ends = activation_of(module)[0] and not kind_of(module).endswith("Cell")
             self._handles.append(module.register_forward_pre_hook(partial(self._enter, path if ends else None)))
             self._handles.append(module.register_forward_hook(self._leave, always_call=True))
         if floor is not None or type(module) in SATURATING:

@@ -458,6 +458,15 @@ def tensor_of(value: Any) -> Any:
     return value._value if ours else value
 
 
+def say_for(model: Any, text: str) -> str:
+    """Return a text in the words of a model's framework."""
+    if _adapter(type(handed_over(model))) is None:
+        return text
+    from .keras.words import say
+
+    return say(text)
+
+
 def _freezing() -> ModuleType:
     from .keras import freezing
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..evidence import Evidence
 from ..finding import Chart, Finding
 from ..loss_curve import ANEW
-from ..rule import NOT_LEARNING, Rule
+from ..rule import CROSS_ENTROPIES, NOT_LEARNING, Rule
 from .loss import chart_losses
 
 #: Over-fitting: evaluations after the best one; by which share of the best the validation loss rose; by which share the
@@ -67,7 +67,7 @@ def trivial_loss(evidence: Evidence) -> float | None:
     That is the entropy of the labels; None where the loss is not cross-entropy, or no labels are known.
     """
     scores, task = evidence.scores, evidence.task
-    if scores is None or task is None or task.loss_name not in ("CrossEntropyLoss", "BCEWithLogitsLoss", "BCELoss"):
+    if scores is None or task is None or task.loss_alike not in CROSS_ENTROPIES:
         return None
     if any(getattr(task.loss, name, None) is not None for name in ("weight", "pos_weight")):
         return None

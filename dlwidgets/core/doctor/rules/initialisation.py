@@ -11,7 +11,7 @@ from ...data.task import KnownLabelsLoss
 from ...layers.signals import LossPath
 from ..evidence import Evidence
 from ..finding import Chart, Finding
-from ..rule import Rule
+from ..rule import CROSS_ENTROPIES, Rule
 
 #: The first loss over that of a model that knows nothing (Karpathy 2019, "A recipe for training neural networks":
 #: verify the loss at initialisation; measured in healthy set-ups: 1.0 to 1.35), with one that is far over; of a
@@ -119,6 +119,7 @@ def _first_loss(evidence: Evidence) -> LossPath | None:
     # Of a function of one's own it is not known what it makes of several terms.
     own = not isinstance(task.loss, KnownLabelsLoss) and not str(type(task.loss).__module__).startswith("torch")
     own = own and not str(getattr(task.loss, "__module__", "")).startswith("torch")
+    own = own and task.loss_alike not in CROSS_ENTROPIES
     if own or (task.reduction is not None and task.reduction.summed) or not look.signals.losses:
         return None
     return look.signals.losses[0]

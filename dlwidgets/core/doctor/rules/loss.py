@@ -10,7 +10,7 @@ import numpy as np
 from ..evidence import Evidence
 from ..finding import Chart, Finding
 from ..loss_curve import ANEW
-from ..rule import NOT_LEARNING, Rule
+from ..rule import CROSS_ENTROPIES, NOT_LEARNING, Rule
 
 #: The loss of now over the least before and over the first, from which on it diverges (trainproof: 1.5 times the least
 #: at a run's end; healthy runs were at 1.3 at most); and over that before any step.
@@ -124,7 +124,7 @@ def find_flat(evidence: Evidence) -> Iterator[Finding]:
 def guess_loss(evidence: Evidence) -> float:
     """Return the loss of all classes alike; 0 where it has none."""
     task = evidence.task
-    if task is None or task.loss_name not in ("CrossEntropyLoss", "BCEWithLogitsLoss", "BCELoss"):
+    if task is None or task.loss_alike not in CROSS_ENTROPIES:
         return 0.0
     return math.log(max(2, task.outputs or 2) if task.name == "multiclass" else 2)
 

@@ -22,6 +22,12 @@ _COMPARES = {
     "MeanSquaredLogarithmicError": "numbers", "CosineSimilarity": "numbers", "LogCosh": "numbers", "Huber": "numbers",
     "Poisson": "numbers",
 }  # fmt: skip
+#: torch's losses of probabilities and of logits that are the same.
+_ALIKE = {
+    "SparseCategoricalCrossentropy": ("NLLOfProbabilities", "CrossEntropyLoss"),
+    "CategoricalCrossentropy": ("NLLOfProbabilities", "CrossEntropyLoss"),
+    "BinaryCrossentropy": ("BCELoss", "BCEWithLogitsLoss"),
+}  # fmt: skip
 
 
 class KerasLoss(FrameworkLoss):
@@ -107,9 +113,17 @@ class KerasLoss(FrameworkLoss):
         return f"keras.losses.{kind.__name__}({', '.join(f'{name}={one!r}' for name, one in set_here.items())})"
 
     @property
+    def alike(self) -> str:  # type: ignore[override]
+        of_probabilities = _ALIKE.get(self.__name__)
+        return "" if of_probabilities is None else of_probabilities[not self.takes_probabilities]
+
+    @property
     def cure(self) -> str:  # type: ignore[override]
+        return made.source if (made := self.turned()) is not None else ""
+
+    def turned(self) -> KerasLoss | None:
         wants = self.takes_probabilities
-        return KerasLoss(self._changed(from_logits=wants)).source if wants is not None else ""
+        return KerasLoss(self._changed(from_logits=wants)) if wants is not None else None
 
     def hint(self, targets: Any, output: Any) -> str:
         if not isinstance(targets, torch.Tensor) or not isinstance(output, torch.Tensor):
