@@ -20,8 +20,9 @@ from ..base.trees import Takes, call_model, tree_map, tree_tensors
 from ..base.unbound import hear_unbound
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
-from ..layers.framework import adopt
-from ..layers.walk import kind_of
+from ..layers.example_input import as_tensors
+from ..layers.framework import adopt, build_by, is_unbuilt
+from ..layers.walk import kind_of, walk
 from .attention import ATTENTION, Attended, AttentionMode
 from .cap import CAP, CappedTensors
 from .distribution import ATTENDING, limits_of
@@ -45,7 +46,8 @@ def activations(
     """Return what the chosen layers of `model` put out for `inputs`.
 
     Or what they are given. The model runs once, in eval mode and without gradients, and is left as it was:
-    modes, buffers, hooks, gradients, random generators (see `isolate_model` for the two limits).
+    modes, buffers, hooks, gradients, random generators (see `isolate_model` for the two limits). Of a Keras model that
+    is not built yet a copy runs, with the weights that the model itself will be built with.
 
     Parameters
     ----------
@@ -86,6 +88,7 @@ def activations(
     ForwardFailed : the model could not run on `inputs`.
     """
     model = adopt(model)
+    model = _with_shapes(model, inputs)
     modules = layer_paths(model)
     if of not in ("outputs", "inputs"):
         raise ValueError(f'of is "outputs" or "inputs", not {of!r}.')
@@ -97,6 +100,16 @@ def activations(
     with isolate_model(model) as eager:
         recording.run(eager)
     return recording.result(operations)
+
+
+def _with_shapes(model: Any, inputs: Any) -> Any:
+    """Return a built copy of a model without shapes, else the model."""
+    if not isinstance(model := adopt(model), nn.Module) or not is_unbuilt(layers := walk(model)):
+        return model
+    try:
+        return (build_by(layers, as_tensors(model, inputs)) or (model,))[0]
+    except ValueError as error:
+        raise ForwardFailed(f"The model is not built yet, and not to be built by these inputs: {error}", "") from error
 
 
 class Recording:

@@ -16,6 +16,7 @@ from ..base.outputs import named_tensors
 from ..base.trees import tree_map
 from ..layers.example_input import as_tensors
 from ..layers.forward import explain_failure
+from ..layers.forward_error import explain_foreign
 from ..layers.framework import acts_as
 from ..layers.walk import HOLDERS, kind_of
 
@@ -51,6 +52,8 @@ def forward_failed(error: Exception, modules: Mapping[str, nn.Module], inputs: A
     kind = kind_of(modules[layer])
     where = f"layer {layer!r} ({kind})" if layer else f"the forward of {kind}"
     given = ", ".join("×".join(map(str, tensor.shape)) or "scalar" for _, tensor in named_tensors(inputs))
+    if said := explain_foreign(error, modules[""], inputs):
+        return ForwardFailed(f"The model could not run on inputs of {given or 'no tensor'}: {said}", layer)
     because = (str(error).strip().splitlines() or [""])[0].rstrip(".") or type(error).__name__
     given = given or "no tensor"
     said = f"The model could not run on inputs of {given}: {where} said: {because}."

@@ -81,15 +81,18 @@ def quote_error(error: BaseException | None) -> str:
 
     It is that of the part which a library prints bold inside of an account of the call.
     """
-    said = str(error).strip()
-    bold = _BOLD.search(said)
-    text = (bold[1] if bold else said).strip().split("\n")[0] or type(error).__name__
+    text = _bare(error).split("\n")[0] or type(error).__name__
     return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _bare(error: BaseException | None) -> str:
+    said = str(error).strip()
+    return bold[1].strip() if (bold := _BOLD.search(said)) else said
 
 
 def describe_error(error: BaseException, bare: tuple[type[BaseException], ...] = ()) -> str:
     """Return an error's type, unless in `bare`, and its first line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    lines = [line.strip() for line in _bare(error).splitlines() if line.strip()] or [""]
     if "Original Traceback" in str(error):
         return lines[-1]  # of a worker process of a DataLoader: what happened there comes last
     return lines[0] if isinstance(error, bare) else f"{type(error).__name__}: {lines[0]}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,12 @@ from ..base.isolation import (
 )
 from ..base.trees import call_model, describe_shapes, slice_rows, tree_map, tree_tensors
 from ..base.words import pluralize, quote_error
+from ..layers.example_input import as_tensors
 from ..layers.forward import find_out_of_range
-from ..layers.framework import channels_last, usual_loss
+from ..layers.forward_error import explain_foreign
+from ..layers.framework import build_by, channels_last, is_unbuilt, usual_loss
 from ..layers.kinds import dtype_name
+from ..layers.walk import kind_of, walk
 from .batches import Batches, IndexedBatches
 from .detection import DetectionSamples, UnequalSamples
 from .groups import draw_groups, read_groups, take_column
@@ -169,6 +173,31 @@ def prepare_data(
         _check_valid(model, valid, check, found, example, entry, device)
     every = train.targets if isinstance(train, Rows) else targets
     return SessionData(supply, check, found, example, every, dtype, columns, notes, parted, entry)
+
+
+def build_by_data(model: nn.Module, train: Any, target: Any = None) -> tuple[Any, str]:
+    """Build a model that waits for a shape by its data.
+
+    Returns the data, which begin anew where they can be read once only, and what was done, in a sentence: "" where the
+    model is built. Raises ValueError: in a sentence, which layer takes no such inputs.
+    """
+    if not is_unbuilt(layers := walk(model)):
+        return train, ""
+    given = train
+    if isinstance(train, Iterator):
+        given = [*itertools.islice(train, 1)]
+        train = itertools.chain(given, train)
+    batch = _peek(_open_batches(read_data(given, target=target), None, None, 0)[0], "train")
+    entry = target if isinstance(target, str) else find_entry(batch)
+    try:
+        inputs, _ = unpack_batch(batch, entry)
+    except TypeError:  # training_step= knows what to make of it
+        inputs = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+    try:
+        _, said = build_by(layers, as_tensors(model, inputs), copied=False) or (model, "")
+    except ValueError as error:
+        raise ValueError(f"The model is not built yet, and not to be built by the data: {error}") from error
+    return train, f"{said.removesuffix('.')}, as of the data."
 
 
 def _take_groups(train: Any, valid: Any, groups: Any) -> tuple[Any, Any, Any, tuple[str, ...]]:
@@ -351,6 +380,8 @@ def try_model(model: nn.Module, inputs: Any, batch_size: int, device: torch.devi
         except Exception as error:  # noqa: BLE001 - the first is told
             first = first or error
     shapes = describe_shapes(slice_rows(inputs, 0, TRY))
+    if first is not None and (said := explain_foreign(first, model, slice_rows(inputs, 0, TRY))):
+        raise ValueError(f"{kind_of(model)} fails on a batch of inputs of shape {shapes}. {said}") from first
     raise ValueError(
         f"{type(model).__name__} fails on a batch of inputs of shape {shapes}: "
         f"{quote_error(first)}{_hint(model, inputs, first)} dlwidgets.summary(model, X[:1]) shows where."

@@ -12,12 +12,13 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
+from ..base.trees import tree_tensors
 from ..base.words import quote_error
 from .framework import explain_call
 from .kinds import SPACE, dtype_name, shape_words
 from .operations import LOOKUPS, TensorOperation, values_of
 from .trace import Failure
-from .walk import kind_of
+from .walk import kind_of, walk
 
 
 class FailureReason(NamedTuple):
@@ -52,6 +53,13 @@ def explain(failure: Failure, modules: Mapping[str, nn.Module], whole: Sequence[
     elif "does not require grad" in words:
         words += "; it differentiates by its input, and must begin with x = x.requires_grad_()"
     return FailureReason(f"{where} {said}: {words}.", False)
+
+
+def explain_foreign(error: BaseException, model: nn.Module, inputs: Any) -> str:
+    """Say why a model of another framework fails; "" of torch's."""
+    shapes = [tuple(tensor.shape) for tensor in tree_tensors(inputs)]
+    said = explain_call(error, {layer.path: layer.module for layer in walk(model)}, "", shapes, shapes)
+    return "" if said is None else said[0]
 
 
 def _shapes(tensors: Sequence[torch.Tensor]) -> str:

@@ -355,6 +355,15 @@ def say_unready(layers: Sequence[Layer], call: str) -> str:
     return say_unbuilt(layers, call) or say_open(layers, call)
 
 
+def is_unbuilt(layers: Sequence[Layer]) -> bool:
+    """Say whether a model waits for a shape to have weights."""
+    if _adapter(type(handed_over(layers[0].module))) is None:
+        return False
+    from .keras.unbuilt import find_unbuilt
+
+    return find_unbuilt(layers) is not None
+
+
 def build_by(layers: Sequence[Layer], inputs: Any, copied: bool = True) -> tuple[nn.Module, str] | None:
     """Build a model that has no shapes yet by a batch.
 
@@ -370,11 +379,7 @@ def build_by(layers: Sequence[Layer], inputs: Any, copied: bool = True) -> tuple
     ------
     ValueError : in a sentence, which layer takes no such inputs.
     """
-    if _adapter(type(handed_over(layers[0].module))) is None:
-        return None
-    from .keras.unbuilt import find_unbuilt
-
-    if find_unbuilt(layers) is None:
+    if not is_unbuilt(layers):
         return None
     from .keras.building import build_for
 

@@ -28,7 +28,7 @@ from ..data.batches import Batches
 from ..data.companions import Companions
 from ..data.hosted_batches import HostedBatches
 from ..data.objective import Objective
-from ..data.session_data import SessionData, choose_device, prepare_data
+from ..data.session_data import SessionData, build_by_data, choose_device, prepare_data
 from ..data.task import read_loss
 from ..layers import framework
 from ..layers.unregistered import find_unregistered
@@ -89,6 +89,10 @@ def assemble(
     own = {**controls, "loss": learnt.get("loss"), "training_step": training_step}
     given = {name for name, value in own.items() if value is not None and not (name == "accumulate" and value == 1)}
     brought = train is None and framework.trains_itself(model)
+    if train is not None:
+        train, built = build_by_data(model, train, target)
+    else:
+        built = build_by_data(model, valid, target)[1] if brought and isinstance(valid, tuple) else ""
     compiled = framework.compiled_with(model, given, brought) or Compiled()
     wanted = {**controls, **compiled.options}
 
@@ -139,7 +143,7 @@ def assemble(
     machine.release_thread_pool()
     said = _describe_choices(opened, loop, because, begun.get("accumulate", ""))
     asked = [f"{name}: {begun[name]}." for name in ("lr_scale", "unfreeze_at") if begun.get(name)]
-    return run, (*filter(None, [adopted]), *said, *_describe_compiled(compiled, loop), *asked)
+    return run, (*filter(None, [built, adopted]), *said, *_describe_compiled(compiled, loop), *asked)
 
 
 def _adopt_new_layers(optimizer: Optimizer, model: nn.Module, beside: Companions) -> str:

@@ -34,6 +34,7 @@ from ..controls.schedule.rate import Rate
 from ..controls.trainable import Freezing
 from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
+from ..layers.forward_error import explain_foreign
 from ..layers.framework import constraints
 from ..layers.probes import LayerMonitor
 from ..scoring.evaluation import Evaluation, evaluate
@@ -506,7 +507,13 @@ class Loop:
         with self.averaged(), eval_mode(self.model):
             for inputs in batches:
                 there = self.objective.to_device(inputs)
-                yield run_forward(self.model, lambda: self._call(there))  # noqa: B023 - called here
+                try:
+                    output = run_forward(self.model, lambda: self._call(there))  # noqa: B023 - called here
+                except Exception as error:
+                    if said := explain_foreign(error, self.model, inputs):
+                        raise ValueError(said) from error
+                    raise
+                yield output
 
     def _call(self, inputs: Any) -> Any:
         """Call the model on a copy, into which it may write."""

@@ -20,8 +20,8 @@ from ...core.base.words import did_you_mean, name_kind
 from ...core.data.samples import PlainSamples
 from ...core.data.task import TASKS, read_class_names
 from ...core.layers.example_input import read_rows
-from ...core.layers.framework import adopt
-from ...core.layers.walk import HOLDERS, kind_of
+from ...core.layers.framework import adopt, build_by, is_unbuilt
+from ...core.layers.walk import HOLDERS, kind_of, walk
 from ...core.pictures.picture import SORTS
 from ...session import Session
 from ..study.study import Study
@@ -51,7 +51,7 @@ class ActivationBrowser(View):
     Maps as tiles, slices, attention, lines, a matrix or bars, as the layer asks for. With a session it
     follows `selected_layer` and `selected_sample`, which other views write as well, and looks again while
     training: at most three times a second, in at most 0.2 % of the time, and only while a page draws it. With
-    a bare model it looks at `X`.
+    a bare model it looks at `X`, which builds a Keras model that is not built yet.
 
     Parameters
     ----------
@@ -139,6 +139,8 @@ class ActivationBrowser(View):
         if sort not in SORTS:
             raise ValueError(f"sort is {', '.join(map(repr, SORTS))}, not {sort!r}.")
         model = adopt(source.model if session is not None else source)
+        if session is None and is_unbuilt(layers := walk(model)):
+            build_by(layers, PlainSamples(read_rows(X), y).item(0)[0], copied=False)
         paths = layer_paths(model)
         if isinstance(layer, nn.Module):
             layer = next((path for path, module in paths.items() if module is layer), repr(layer))

@@ -79,8 +79,8 @@ def build_model(model: nn.Module, inputs: Any) -> None:
 def built_twin(model: nn.Module, inputs: Any) -> nn.Module:
     """Return a copy that is built by a batch.
 
-    The model is as it was; the copy has the weights that it would have. On another backend than torch, where only Keras can copy a model, one
-    that it cannot copy is built itself.
+    The model is as it was; the copy has the weights that it would have. On another backend than torch, where only Keras
+    can copy a model, one that it cannot copy is built itself.
 
     Raises
     ------

@@ -42,7 +42,7 @@ def explain_inputs(
     """
     words, model = bare_words(error), handed_over(modules[""])
     if (named := _named_in(words, modules)) is None and path == "":
-        named = _being_built(words, modules)
+        named = _unnamed(words, modules)
     place = path if named is None else named
     where = f"{place} ({kind_of(modules[place])})" if place else kind_of(modules[place])
     for sign, said in _OTHERS.items():
@@ -65,11 +65,14 @@ def _named_in(words: str, modules: Mapping[str, nn.Module]) -> str | None:
     return next((named[one] for one in _NAME.findall(words) if one in named), None)
 
 
-def _being_built(words: str, modules: Mapping[str, nn.Module]) -> str | None:
-    """Return the path of a convolution not built yet, or None."""
+def _unnamed(words: str, modules: Mapping[str, nn.Module]) -> str | None:
+    """Return the path of the layer whose error names none, or None."""
+    layers = [(path, handed_over(one)) for path, one in modules.items()]
+    if "index out of range" in words:
+        tables = [path for path, one in layers if has_class(one, "Embedding")]
+        return tables[0] if len(tables) == 1 else None
     if not any(sign in words.lower() for sign in _BUILDING):
         return None
-    layers = ((path, handed_over(one)) for path, one in modules.items())
     return next((path for path, one in layers if hasattr(one, "rank") and not one.built), None)
 
 
@@ -150,7 +153,7 @@ def _compare(known: Shape, given: Shape) -> str:
         flat = "they are flattened: " if len(given) == 2 else ""
         return f"{flat}X.reshape(-1, {', '.join(map(str, inner))}) makes that of them"
     if len(given) == len(known) >= 3 and given[1:-1] == known[1:-1]:
-        return _other_channels(given[-1], known[-1])
+        return _other_channels(given[-1], known[-1], given[1:])
     if len(given) == len(known) == 4 and _looks_first(given):
         line = f"keras.Input({(given[2], given[3], given[1])})"
         return f"the channels seem to come second: {_moved(4)} puts them last, and {line} makes the model for them"
@@ -161,9 +164,9 @@ def _compare(known: Shape, given: Shape) -> str:
     return f"an axis is {few}, {len(given)} in place of {len(known)}"
 
 
-def _other_channels(given: int | None, wanted: int | None) -> str:
+def _other_channels(given: int | None, wanted: int | None, sample: Shape) -> str:
     if given == 3 and wanted == 1:
-        return "they are in colour: make them gray, or make the model for 3 channels, as keras.Input((28, 28, 3))"
+        return f"they are in colour: make them gray, or make the model for 3 channels, keras.Input({sample})"
     if given == 1 and wanted == 3:
         return "they are gray: keras.ops.repeat(X, 3, axis=-1) gives them three channels, or make the model for one"
     return f"make the model for {given} in the last axis, or let the data have {wanted}"
@@ -199,7 +202,7 @@ def _convolution(layer: Any, shape: Shape) -> _Said:
             return wants, f"the channels come second, as in torch's models: {_moved(len(shape))} puts them last"
         if first and last == channels:
             return _last_channels(wants, shape, first)
-        return wants, _other_channels(own, channels)
+        return wants, _other_channels(own, channels, shape[1:])
     if len(shape) == len(named) - 1:
         sample = channels not in (None, 1) and last == channels or channels is None and last in (1, 3)
         if sample:
