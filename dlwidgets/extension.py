@@ -35,16 +35,22 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
 def table(model: nn.Module, as_text: bool = False) -> str:
     """Return a model's layer table as HTML, or text, with a hint.
 
-    The model is not run, and nothing is kept: unlike a view, the table costs nothing once it is shown.
+    The model is not run, and nothing is kept: unlike a view, the table costs nothing once it is shown. One that knows
+    the shapes of its inputs, as a Keras model does, is followed without values.
     """
     from .core.layers.example_input import input_hint
-    from .core.layers.summary import make_summary
+    from .core.layers.framework import known_inputs
+    from .core.layers.summary import make_summary, summary
     from .core.layers.summary_text import html, text
     from .core.layers.walk import walk
 
-    found = make_summary(layers := walk(model))
-    hint = input_hint(layers, call="dlwidgets.summary")
-    return (text if as_text else html)(dataclasses.replace(found, notes=(*found.notes, hint)))
+    if known_inputs(model) is not None:
+        found = summary(model)
+    else:
+        found = make_summary(layers := walk(model))
+        hint = input_hint(layers, call="dlwidgets.summary")
+        found = dataclasses.replace(found, notes=(*found.notes, hint))
+    return (text if as_text else html)(found)
 
 
 class _Shown:
@@ -55,7 +61,7 @@ class _Shown:
     what made it until the extension was loaded; None for nothing.
     """
 
-    def __init__(self, table: Callable[..., str] | None, before: Callable[..., Any] | None) -> None:
+    def __init__(self, table: Callable[..., str], before: Callable[..., Any] | None) -> None:
         self._table, self.before = table, before
 
     def __call__(self, shown: Any, printer: Any = None, cycle: bool = False) -> Any:
@@ -72,8 +78,6 @@ class _Shown:
         return self._make(shown)
 
     def _make(self, shown: Any, **options: Any) -> str | None:
-        if self._table is None:
-            return None
         try:
             return self._table(shown, **options)
         except Exception as error:  # noqa: BLE001 - said in a line; the object is shown by its repr
@@ -83,10 +87,10 @@ class _Shown:
 
 
 #: By the names of types, so that neither torch nor Keras is imported here; IPython takes the nearest base.
-_TABLES: dict[str, Callable[..., str] | None] = {
+_TABLES: dict[str, Callable[..., str]] = {
     "torch.nn.modules.module.Module": table,
-    # On the torch backend these are modules, too, but most hide their layers from torch.
-    "keras.src.layers.layer.Layer": None,
+    # On the torch backend these are modules, too; on others they are not.
+    "keras.src.layers.layer.Layer": table,
 }
 
 

@@ -191,13 +191,19 @@ def test_what_is_no_model_shows_as_before(bare):
     assert [shown(bare, thing) for thing in things] == before
 
 
-def test_a_keras_model_is_left_to_keras(bare):
-    # A stand-in with the bases that a model of Keras has on the torch backend, under their names.
-    layer = type("Layer", (nn.Module,), {"__module__": "keras.src.layers.layer"})
-    model = type("Sequential", (layer,), {})()
-    before = shown(bare, model)
-    bare.run_line_magic("load_ext", "dlwidgets")
-    assert shown(bare, model) == before
+@pytest.mark.keras
+def test_a_keras_model_shows_its_table_with_the_shapes_that_it_knows(shell):
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="relu", name="hidden")])
+    words = str(Words(shown(shell, model)["text/html"]))
+    assert "hidden" in words and "relu" in words and "15 parameters" in words and "1×3" in words
+
+
+@pytest.mark.keras
+def test_an_unbuilt_keras_model_shows_what_it_has_and_what_it_wants(shell):
+    keras = pytest.importorskip("keras")
+    words = str(Words(shown(shell, keras.Sequential([keras.layers.Dense(3, name="hidden")]))["text/html"]))
+    assert "hidden" in words and "keras.Input(" in words
 
 
 # -- what cannot be shown
