@@ -40,9 +40,7 @@ _NOT_THERE = {
     "threads": "fit goes on with as many as it began with: torch.set_num_threads(...) before it",
 }
 #: What changes the step itself, which TensorFlow and JAX trace once.
-_IN_STEP = frozenset((
-    "clip", "trainable", "unfreeze_at", "dropout", "reinitialise", "normalise", "ema",
-))  # fmt: skip
+_IN_STEP = frozenset(("trainable", "unfreeze_at", "dropout", "reinitialise", "normalise", "ema"))
 
 
 def make_callback(run: Run, check: Callable[[], None]) -> Any:
@@ -151,26 +149,29 @@ class Fit(Host):
         self._seen: tuple[Any, Any] | None = None
         self._taken_at, self._totals = 0.0, (0.0, 0.0)
         self._undo: list[Callable[[], None]] = []
+        #: Takes a step of Keras's; what stands in its place while the session follows.
+        self._take: Any = None
+        self._step: Any = None
 
     # -- its own thread
 
     def listen(self, hosting: Hosting) -> None:
         """Have each step tell its loss, its rate, and what it raises."""
-        model, take = self._model, self._model.train_function
+        model, self._take = self._model, self._model.train_function
 
         def step(*batch: Any) -> Any:
             if not self.hides_state:
                 self._taken_at = self.rate() or 0.0
             try:
-                return take(*batch)
+                return self._take(*batch)
             except BaseException as error:
                 # On other backends the step draws its batch, and so is told of the end of the data.
                 if type(error).__name__ not in ("StopIteration", "OutOfRangeError"):
                     hosting.failed(error)
                 raise
 
-        model.train_function = step
-        self._undo.append(lambda: setattr(model, "train_function", take) if model.train_function is step else None)
+        model.train_function = self._step = step
+        self._undo.append(lambda: setattr(model, "train_function", self._take))
         tracker = getattr(model, "_loss_tracker", None)
         if tracker is not None and not self._traced:
             update = tracker.update_state
@@ -266,11 +267,17 @@ class Fit(Host):
             return Clip("norm", float(one.global_clipnorm))
         return Clip("value", float(one.clipvalue)) if one.clipvalue else Clip()
 
-    def set_clip(self, clip: Clip) -> None:
+    def set_clip(self, clip: Clip) -> str:
         one = self._optimizer
         one.clipnorm = None
         one.global_clipnorm = clip.limit if clip.mode == "norm" else None
         one.clipvalue = clip.limit if clip.mode == "value" else None
+        if not self._traced:
+            return ""
+        # Of itself Keras goes on with the step that it traced, and the change would do nothing.
+        self._model.make_train_function(force=True)
+        self._take, self._model.train_function = self._model.train_function, self._step
+        return f"the step, which {_BACKENDS[self._backend]} would have gone on with as it was, is traced anew"
 
     def why_not(self, control: str, wish: Any) -> str:
         import keras

@@ -247,12 +247,26 @@ def test_how_many_epochs_is_refused_at_once():
     assert said
 
 
-@pytest.mark.any_backend
+@ANY
 @pytest.mark.skipif(keras.config.backend() == "torch", reason="of TensorFlow and JAX")
-def test_clipping_that_keras_would_ignore_is_rejected():
+def test_clipping_that_keras_would_ignore_acts_since_the_step_is_traced_anew():
+    def ignored(model):
+        model.optimizer.global_clipnorm = 0.05
+
+    def make():
+        return draw(OPT.Adam(0.01), run_eagerly=True)
+
     session, model = steered(lambda session: setattr(session, "clip", 0.05))
-    assert "traced its step" in session.rejected["clip"]
-    assert session.applied["clip"] is None
+    np.testing.assert_array_equal(by_hand(ignored), by_hand(lambda model: None))
+    np.testing.assert_allclose(flat(model), by_hand(ignored, make=make), rtol=1e-4, atol=1e-6)
+    assert "is traced anew" in session.ledger()["note"][0]
+
+
+@ANY
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="of TensorFlow and JAX")
+def test_freezing_a_traced_step_is_rejected():
+    session, model = steered(lambda session: session.freeze("hidden"))
+    assert "traced its step" in session.rejected["trainable"]
     np.testing.assert_array_equal(flat(model), by_hand(lambda model: None))
 
 
@@ -347,6 +361,49 @@ def test_a_try_of_settings_is_refused_while_fit_takes_the_steps():
         session.find_lr()
     session.stop()
     future.result(20)
+
+
+# -- in the panel
+
+
+@ANY
+def test_the_panel_greys_what_fit_does_not_let_change_and_says_why():
+    from dlwidgets.views.training.view import TrainingPanel
+
+    seen = {}
+
+    def look(session):
+        seen.update({name: getattr(panel, name).disabled for name in ("lr", "batch_size", "clip")})
+        seen["beside"] = panel._facts.project()["beside"]["batch_size"]
+        seen["rows"] = {name: one["off"] for name, one in panel._sections.project()["rows"].items()}
+        seen["about"] = panel._head.project()["run"]["about"]
+
+    model = draw()
+    session = follow(model)
+    panel = TrainingPanel(session)
+    fit(model, After(4, lambda _: look(session)), session.keras_callback())
+    assert (seen["lr"], seen["batch_size"], seen["clip"]) == (False, True, False)
+    assert "batch_size= is an argument of model.fit" in seen["beside"]
+    assert "epochs= is an argument of model.fit" in seen["rows"]["epochs"]
+    assert seen["about"].endswith("Keras's fit")
+    assert not panel.batch_size.disabled
+    panel._press("toggle")
+    assert "was given no train=" in panel._head.project()["said"]
+    panel.close()
+
+
+@ANY
+def test_every_view_shows_a_run_of_fit():
+    model = draw()
+    session = follow(model)
+    dashboard = dlw.Dashboard(session)
+    fit(model, session.keras_callback())
+    assert session.findings is not None
+    for view in (dlw.Curves, dlw.LayerTable, dlw.ConfusionGrid, dlw.ActivationBrowser, dlw.Doctor, dlw.TrainingPanel):
+        made = view(session)
+        made.figure()
+        made.close()
+    dashboard.close()
 
 
 # -- a fit that ends otherwise, another, a second

@@ -156,7 +156,7 @@ class Steering:
                 raise ValueError(why_not)
             note = control.put(value) or ""
             if self.host is not None:
-                self.host.write()
+                note = "; ".join(filter(None, [note, self.host.write()]))
         except ValueError as why:
             note, rejected = str(why).rstrip("."), True
             self.rejected[name] = note

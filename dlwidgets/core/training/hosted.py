@@ -61,8 +61,8 @@ class Host:
         """Return how gradients are clipped."""
         return Clip()
 
-    def set_clip(self, clip: Clip) -> None:
-        """Have the gradients of the next step clipped."""
+    def set_clip(self, clip: Clip) -> str:
+        """Have the gradients of the next step clipped; return a note."""
         raise ValueError(f"{self.name} clips as it was told when it began")
 
     def why_not(self, control: str, wish: Any) -> str:
@@ -325,23 +325,24 @@ class Hosting:
             if rate is not None:
                 group["lr"] = rate
 
-    def write(self) -> None:
-        """Put in force what was written, and read what is.
+    def write(self) -> str:
+        """Put in force what was written; return a note.
 
         Raises
         ------
         ValueError : in a clause, what the loop does not take.
         """
-        loop, host = self._run.loop, self.host
+        loop, host, note = self._run.loop, self.host, ""
         try:
             for group in loop.optimizer.param_groups:
                 if "lr" in group and group["lr"] != host.rate():
                     host.set_rate(float(group["lr"]))
             if loop.clip != host.clip():
-                host.set_clip(loop.clip)
+                note = host.set_clip(loop.clip)
         finally:
             self._read()
             loop.clip = host.clip()
+        return note
 
     def why_not(self, control: str, wish: Any = None) -> str:
         """Return why a wish cannot be met, or ""."""

@@ -151,7 +151,7 @@ class Sections(PanelPart):
         return {
             "value": str(typed) if refused else shown, "choices": list(field.choices(state)),
             "fact": fact_of(field, state), "kind": "rejected" if why else kind, "why": why,
-            "there": field.there(state), "off": field.why_not(state),
+            "there": field.there(state), "off": session.why_not(name) or field.why_not(state),
             "locked": name in self._restrictions.locked,
         }  # fmt: skip
 

@@ -67,6 +67,7 @@ class StatusLine(PanelPart):
         if session is None:
             return {}
         run = {**self._names, "status": session.status, **session.progress()}
+        run["about"] += f" · {session.host}" * bool(session.host)
         rate, batch = run.get("rate"), session.applied.get("effective_batch", session.applied["batch_size"])
         if time.monotonic() - self._resident[1] >= _MEMORY:
             self._resident = resident_memory(), time.monotonic()
@@ -99,7 +100,7 @@ class ControlFacts(PanelPart):
     """What is in force, waiting or rejected, beside each main control."""
 
     AHEAD, BEAT = 10, 2
-    watches = ("pulse", "applied", "rejected", "lr", "batch_size", "clip", "status")
+    watches = ("pulse", "applied", "rejected", "lr", "batch_size", "clip", "status", "host")
     asked = Dict(help="control -> what was asked for").tag(sync=True)
     applied = Dict(help="control -> what is in force").tag(sync=True)
     rejected = Dict(help="control -> why the wish was rejected").tag(sync=True)
@@ -134,7 +135,8 @@ class ControlFacts(PanelPart):
 
 def remarks_on_controls(session: Session) -> dict[str, str]:
     """Return remarks on the main controls, as the rate's schedule."""
-    applied, said = session.applied, {}
+    applied = session.applied
+    said = {name: why for name in ControlFacts.NAMES if (why := session.why_not(name))}
     if (schedule := applied.get("schedule")) is not None:
         said["lr"] = f"× {schedule[0] if isinstance(schedule[0], str) else 'schedule'}"
     if (accumulated := applied.get("accumulate") or 1) > 1:

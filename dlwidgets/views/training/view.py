@@ -127,6 +127,7 @@ class TrainingPanel(Arranged):
         self._apply_restrictions()
         restrictions.followers.append(self._apply_restrictions)
         session.observe(self._on_wish, names=["lr", "batch_size", "clip"])
+        session.observe(self._on_host, names=["host"])
         super().__init__([self.bar, self.controls])
         self.add_class("dlw-panel")
         for widget in (*controls, *buttons):
@@ -165,7 +166,9 @@ class TrainingPanel(Arranged):
             span_on_log(self.limit, ranges.get("clip", _LIMITS), self.limit.value)
             self._show_size(session.batch_size, anew=True)
             for name in ("lr", "batch_size", "clip", "limit"):
-                getattr(self, name).disabled = ("clip" if name == "limit" else name) in locked
+                wish = "clip" if name == "limit" else name
+                getattr(self, name).disabled = wish in locked or bool(session.why_not(wish))
+                answer_anywhere(getattr(self, name))
         self._facts.refresh()
         self._sections.refresh()
 
@@ -182,14 +185,22 @@ class TrainingPanel(Arranged):
 
     def _button(self, text: str, icon: str, tip: str, do: Callable[[Session], Any]) -> ipywidgets.Button:
         button = ipywidgets.Button(description=text, icon=icon, tooltip=tip)
-        button.on_click(lambda _button: None if self.session is None else do(self.session))
+        button.on_click(lambda _button: self._do(do))
         return button.add_class("dlw-button").add_class(f"dlw-{text.split()[0].lower()}")
+
+    def _do(self, work: Callable[[Session], Any]) -> None:
+        """Do what a button stands for, or say why not."""
+        try:
+            if self.session is not None:
+                work(self.session)
+        except (ValueError, RuntimeError) as error:
+            self._head.say(str(error))
 
     def _press(self, key: str) -> None:
         """Do what a key stands for."""
-        session = self.session
-        if session is None:
-            return
+        self._do(lambda session: self._toggle(key, session))
+
+    def _toggle(self, key: str, session: Session) -> None:
         if key == "step":
             self._sections.step()
         elif session.status in ("running", "trying"):
@@ -259,6 +270,10 @@ class TrainingPanel(Arranged):
                     self._mode = clip.mode
                     show_on_log(self.limit, clip.limit)
 
+    def _on_host(self, _: Any) -> None:
+        """Grey what another loop, which takes the steps, refuses."""
+        self._apply_restrictions()
+
     def _show_size(self, size: int, anew: bool = False) -> None:
         control = self.batch_size
         if anew or size not in control.options:
@@ -286,6 +301,7 @@ class TrainingPanel(Arranged):
             return
         if self.session is not None:
             self.session.unobserve(self._on_wish, names=["lr", "batch_size", "clip"])
+            self.session.unobserve(self._on_host, names=["host"])
             self.session = None
             bar, controls = self.bar, self.controls
             parts = [*bar.children[1].children, *bar.children, bar, *controls.children, controls]
