@@ -30,7 +30,7 @@ from ..base.words import pluralize, quote_error
 from ..layers.example_input import as_tensors
 from ..layers.forward import find_out_of_range
 from ..layers.forward_error import explain_foreign
-from ..layers.framework import build_by, channels_last, is_unbuilt, usual_loss
+from ..layers.framework import build_by, channels_last, is_unbuilt, output_names, usual_loss
 from ..layers.kinds import dtype_name
 from ..layers.walk import kind_of, walk
 from .batches import Batches, IndexedBatches
@@ -38,6 +38,7 @@ from .detection import DetectionSamples, UnequalSamples
 from .groups import draw_groups, read_groups, take_column
 from .labels import numbered, row_names
 from .loader import LoaderBatches
+from .output_losses import OutputLosses, several, takes_outputs
 from .own_loss import find_entry, gather_losses
 from .own_loss_trial import OwnLossTrial
 from .reduction import Reduction, find_reduction
@@ -47,6 +48,7 @@ from .task import (
     KnownLabelsLoss,
     Task,
     check_task_name,
+    classes_second,
     find_unknown,
     ignored_class,
     infer_task,
@@ -143,12 +145,14 @@ def prepare_data(
     every = train.targets if isinstance(train, Rows) else targets
     named = isinstance(train, Rows) and train.named
     looked = all(part is None or isinstance(part, Rows) for part in (train, valid))
-    unknown = isinstance(valid, Rows) and bool(find_unknown(valid.targets).any()) or (False if looked else None)
+    unknown = _has_unknown(valid) or (False if looked else None)
     last = channels_last(model)
-    found = infer_task(
-        every, output, task=task, loss=loss, classes=names, named=named, unknown=unknown, channels_last=last,
-        usual=functools.partial(usual_loss, model),
-    )  # fmt: skip
+    infer = functools.partial(infer_task, channels_last=last, usual=functools.partial(usual_loss, model))
+    if takes_outputs(loss) and several(output, targets):
+        losses = loss if isinstance(loss, OutputLosses) else OutputLosses(loss)
+        found = Task("custom", losses, losses.find_tasks(output_names(model), output, every, infer), names)
+    else:
+        found = infer(every, output, task=task, loss=loss, classes=names, named=named, unknown=unknown)
     train, valid = _mark_unknown(train, supply, found), _mark_unknown(valid, check, found)
     if isinstance(train, Rows):
         inputs, targets = _peek(supply, "train")
@@ -157,8 +161,7 @@ def prepare_data(
     found = replace(found, reduction=Reduction(masked=True) if masked else reduction)
     if found.because.endswith("where unknown") and not masked:
         notes += (f"Unknown labels, -1 or NaN, are given to {found.loss_name} as they are: it is to leave them out.",)
-    looks = looks_like_probabilities(found.name, output.movedim(-1, 1) if last and output.ndim > 2 else output)
-    if not found.probabilities and looks:
+    if not found.probabilities and looks_like_probabilities(found.name, classes_second(output, last)):
         last = "softmax" if found.name == "multiclass" else "sigmoid"
         other = "nn.BCELoss()" if last == "sigmoid" else "'nll_of_probabilities'"
         other = found.loss.cure if isinstance(found.loss, FrameworkLoss) and found.loss.cure else other
@@ -235,6 +238,11 @@ def _number_groups(groups: Any, given: Any, read: Any, name: str) -> NDArray[np.
         )
     parts = given if isinstance(given, tuple) else [given]
     return read_groups(groups, next((one for one in parts if row_names(one) is not None), None), len(data))
+
+
+def _has_unknown(part: Any) -> bool:
+    tensor = isinstance(part, Rows) and isinstance(part.targets, torch.Tensor)
+    return tensor and bool(find_unknown(part.targets).any())
 
 
 def _mark_unknown(part: Any, batches: Batches | None, task: Task) -> Any:

@@ -25,7 +25,8 @@ class Rows:
     """Rows in memory: inputs (a tree of tensors) and targets."""
 
     inputs: Any
-    targets: torch.Tensor
+    #: A tensor; a tuple or dict of them where a model has several outputs.
+    targets: Any
     #: The names of the classes, where the targets brought them.
     classes: tuple[str, ...] | None = None
     #: The columns of the DataFrame that the inputs were, in order.
@@ -40,14 +41,14 @@ class Rows:
     differentiated: bool = False
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(next(tree_tensors(self.targets)))
 
-    def take(self, index: Any) -> tuple[Any, torch.Tensor]:
+    def take(self, index: Any) -> tuple[Any, Any]:
         """Return (inputs, targets) of the samples at `index`: integers or a slice."""
         inputs = tree_map(lambda tensor: _select(tensor, index), self.inputs)
         if self.differentiated:
             inputs = tree_map(lambda t: t.detach().requires_grad_(t.is_floating_point()), inputs)
-        return inputs, _select(self.targets, index)
+        return inputs, tree_map(lambda tensor: _select(tensor, index), self.targets)
 
 
 def _select(tensor: torch.Tensor, index: Any) -> torch.Tensor:
@@ -219,10 +220,16 @@ def _make_rows(
     X: Any, y: Any, name: str, classes: Sequence[str] | None, like: Rows | None = None,
     columns: Sequence[Any] | None = None,
 ) -> Rows:  # fmt: skip
+    if _of_several(y, X):
+        parts = [_make_rows(X, one, name, None) for one in (y.values() if isinstance(y, Mapping) else y)]
+        each = tuple(part.targets for part in parts)
+        return replace(parts[0], targets=dict(zip(y, each)) if isinstance(y, Mapping) else each, classes=None)
     labels = _read_targets(y, name, classes, like)
     _match_frames(X, labels, name)
-    inputs = read_inputs(X, f"the X of {name}", columns)
     targets = as_tensor(labels.values, f"the targets of {name}")
+    if isinstance(X, list) and len(X) != len(targets) and _of_arrays(X) and len(X[0]) == len(targets):
+        X = tuple(X)  # [X1, X2] for (X1, X2): each has a row for each sample
+    inputs = read_inputs(X, f"the X of {name}", columns)
     counts = {len(tensor) for tensor in tree_tensors(inputs)}
     if not counts:
         raise TypeError(f"{name} has inputs of type {type(X).__name__}: pass tensors or arrays.")
@@ -238,6 +245,23 @@ def _make_rows(
         target_columns=labels.columns if targets.ndim > 1 else None, names=labels.rows or row_names(X),
         differentiated=any(tensor.requires_grad for tensor in tree_tensors(X)),
     )  # fmt: skip
+
+
+def _parts(tree: Any) -> list[Any]:
+    return [*tree.values()] if isinstance(tree, Mapping) else [*tree] if isinstance(tree, (list, tuple)) else []
+
+
+def _of_several(y: Any, X: Any) -> bool:
+    """Say whether these are targets of several outputs."""
+    count = len(next(iter(_parts(X)), X)) if not isinstance(X, list) or _of_arrays(X) else len(X)
+    return _of_arrays(y) and (isinstance(y, Mapping) or len(y) != count) and len(_parts(y)[0]) == count
+
+
+def _of_arrays(tree: Any) -> bool:
+    """Say whether these are arrays with as many rows each."""
+    parts = _parts(tree)
+    arrays = all(isinstance(one, (torch.Tensor, np.ndarray)) and one.ndim for one in parts)
+    return bool(parts) and arrays and len(set(map(len, parts))) == 1
 
 
 def _match_frames(X: Any, labels: Labels, name: str) -> None:

@@ -19,6 +19,7 @@ from ..base.words import did_you_mean, pluralize, quote_error, quote_names
 from ..layers.framework import read_framework_loss
 from .detection import is_target, join_images
 from .labels import refuse_shifted, refuse_signs
+from .output_losses import OutputLosses
 from .own_loss import OwnLoss
 from .reduction import Reduction
 
@@ -161,6 +162,9 @@ def read_loss(loss: Any) -> Any:
                 f"(output, targets) -> scalar tensor.{did_you_mean(key, named)}"
             )
         return chosen()
+    if isinstance(loss, (list, tuple, Mapping)):
+        read = {name: read_loss(one) for name, one in loss.items()} if isinstance(loss, Mapping) else None
+        return OutputLosses([*map(read_loss, loss)] if read is None else read)
     if loss is not None and (found := read_framework_loss(loss)) is not None:
         return found
     if isinstance(loss, type) and issubclass(loss, nn.Module):
@@ -285,9 +289,8 @@ def infer_task(
     if output.ndim == 0:
         raise ValueError("The model puts out a single number for a batch: one row for each sample is wanted.")
     because, raw = "it was given", (targets, output)
-    if channels_last and output.ndim > 2:
-        targets = targets.movedim(-1, 1) if targets.ndim == output.ndim else targets
-        output = output.movedim(-1, 1)
+    targets = classes_second(targets, channels_last) if targets.ndim == output.ndim else targets
+    output = classes_second(output, channels_last)
     if task is None:
         task, because = _infer_by_targets(targets, output, loss, named)
     outputs = output.shape[1] if output.ndim > 1 else 1
@@ -492,14 +495,20 @@ def _compares_numbers(loss: Any) -> bool:
     return numbers or loss in (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
 
 
+def classes_second(output: torch.Tensor, channels_last: bool) -> torch.Tensor:
+    """Return outputs with classes on the second axis, as torch has."""
+    return output.movedim(-1, 1) if channels_last and getattr(output, "ndim", 0) > 2 else output
+
+
 def looks_like_probabilities(task: str, output: torch.Tensor) -> bool:
     """Say whether outputs lie in 0..1 and, for multiclass, sum to 1."""
     if task not in ("multilabel", "multiclass", "binary") or not output.is_floating_point():
         return False
+    off = 1e-3 if output.dtype.itemsize > 2 else 2e-2
     inside = bool(((output >= 0) & (output <= 1)).all())
     if task != "multiclass":
         return inside
-    return inside and output.ndim > 1 and bool(torch.isclose(output.float().sum(1), torch.ones(()), atol=1e-3).all())
+    return inside and output.ndim > 1 and bool(torch.isclose(output.float().sum(1), torch.ones(()), atol=off).all())
 
 
 def _check_fit(task: Task, targets: torch.Tensor, output: torch.Tensor) -> None:

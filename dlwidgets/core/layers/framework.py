@@ -76,6 +76,12 @@ def compiled_with(model: Any, given: Collection[str], by_fit: bool = False) -> C
     return read_compiled(own, given, by_fit or own is not model)
 
 
+def output_names(model: Any) -> tuple[str, ...]:
+    """Return the names that a framework gives to a model's outputs."""
+    own = handed_over(model)
+    return tuple(getattr(own, "output_names", None) or ()) if _adapter(type(own)) is not None else ()
+
+
 def usual_loss(model: Any, task: str, targets: torch.Tensor, output: torch.Tensor) -> Any:
     """Return the loss that suits outputs; None for torch's usual one."""
     if not channels_last(model):

@@ -25,6 +25,7 @@ from ..data.batches import Batches, IndexedBatches, batch_length
 from ..data.detection import collate, holds_targets, on_cpu
 from ..data.loader import LoaderBatches
 from ..data.objective import Objective
+from ..data.output_losses import OutputLosses
 from ..data.reduction import LossCalls, LossTotal, to_double
 from ..data.source import Rows
 from ..data.task import Task
@@ -112,6 +113,8 @@ def evaluate(
     part = draw_subset(batches, batch_size, count, seed)
     detects = objective.task.name == "detection"
     judge: Any = DetectionJudge(classes) if detects else Judge(objective.task, classes)
+    if isinstance(objective.task.loss, OutputLosses):
+        judge = OutputJudge(objective.task.loss)
     total, beside, samples = LossTotal(), LossTotal(by_rows=True), 0
     with eval_mode(objective.model), objective.preserve_companions():
         if detects:
@@ -131,7 +134,8 @@ def evaluate(
                 return output, targets
 
             output, targets = run_forward(objective.model, measure)
-            if detects or (isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor)):
+            whole = detects or isinstance(judge, OutputJudge)
+            if whole or (isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor)):
                 judge.add(targets, output, part.rows(samples, size))
             samples += size
         if not samples:
@@ -225,6 +229,28 @@ class Judge:
         if not known:
             return None, {}
         return scores, {"accuracy": float(confusion[:, 1, 1].sum() / known), **macro_f1}
+
+
+class OutputJudge:
+    """Takes in batches of several outputs: a `Judge` for each.
+
+    The scores are those of the first output that has any; the names of metrics begin with the output's.
+    """
+
+    def __init__(self, losses: OutputLosses) -> None:
+        self._losses = losses
+        self._judges = {name: Judge(task, None) for name, task in losses.tasks.items()}
+
+    def add(self, truth: Any, output: Any, numbers: list[int] | None = None) -> None:
+        """Take in a batch."""
+        for name, _, one, wanted in self._losses.pair(output, truth):
+            self._judges[name].add(wanted, one, numbers)
+
+    def found(self, groups: Any = None, names: Any = None) -> tuple[Scores | None, dict[str, float]]:
+        """Return scores and metrics: see `Judge.found`."""
+        found = {name: judge.found(groups, names) for name, judge in self._judges.items()}
+        metrics = {f"{name}_{key}": value for name, (_, own) in found.items() for key, value in own.items()}
+        return next((scores for scores, _ in found.values() if scores is not None), None), metrics
 
 
 class DetectionJudge:

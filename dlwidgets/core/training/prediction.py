@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -13,6 +13,7 @@ from ..base.trees import describe_shapes, slice_rows, tree_map, tree_tensors
 from ..data.batches import IndexedBatches, batch_length
 from ..data.detection import join_images, on_cpu
 from ..data.loader import LoaderBatches
+from ..data.output_losses import OutputLosses
 from ..data.own_loss import find_output
 from ..data.session_data import SessionData, cast_floats
 from ..data.source import read_inputs
@@ -36,6 +37,7 @@ def read_prediction_inputs(X: Any, opened: SessionData) -> Any:
         return X
     if opened.task.name == "detection" and isinstance(X, (list, tuple)):
         return join_images([torch.as_tensor(one) for one in X])
+    X = tuple(X) if isinstance(X, list) and isinstance(opened.example, tuple) else X
     X = cast_floats(read_inputs(X, "X", opened.columns), opened.dtype)
     if not batch_length(X):
         raise ValueError("X has no samples.")
@@ -76,12 +78,21 @@ def compute_outputs(loop: Loop, X: Any, batch_size: int) -> Any:
             if detects:
                 parts += on_cpu(output)
                 continue
-            if not isinstance(output, torch.Tensor):
+            several = isinstance(loop.objective.task.loss, OutputLosses)
+            if not isinstance(output, torch.Tensor) and not several:
                 kind = type(output).__name__
                 raise TypeError(f"The model's output is of type {kind}: a tensor is wanted to predict from.")
-            parts.append(output.reshape(output.shape or (1,)).cpu())
+            parts.append(tree_map(lambda one: one.reshape(one.shape or (1,)).cpu(), output))
             loop.before_step()  # other runs that wait go on meanwhile
-    return parts if detects else torch.cat(parts)
+    return parts if detects else _join(parts)
+
+
+def _join(parts: Sequence[Any]) -> Any:
+    """Return the outputs of batches as those of one batch."""
+    first = parts[0]
+    if isinstance(first, Mapping):
+        return {name: _join([part[name] for part in parts]) for name in first}
+    return torch.cat(parts) if isinstance(first, torch.Tensor) else type(first)(map(_join, zip(*parts)))
 
 
 def _inputs_of(batch: Any, target: str | None) -> Any:

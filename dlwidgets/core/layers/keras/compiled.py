@@ -57,7 +57,10 @@ def read_compiled(model: Any, given: Collection[str], by_fit: bool) -> Compiled 
                 "model.fit(..., callbacks=[session.keras_callback()]), or pass loss= or training_step= to the session."
             )
     weights = getattr(model._compile_loss, "_user_loss_weights", None)
-    if weights is not None and "loss_weights" not in given and not by_fit:
+    names = getattr(model, "output_names", None) or ()
+    if isinstance(weights, (list, tuple)):
+        weights = dict(zip(names, map(float, weights)))
+    if isinstance(weights, dict) and len(names) != 1 and "loss_weights" not in given and not by_fit:
         options["loss_weights"] = weights
     return Compiled(options, _read_losses(model.loss), tuple(_metric_names(model)), tuple(notes))
 
