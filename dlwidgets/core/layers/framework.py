@@ -122,7 +122,7 @@ def acts_as(module: Any, kinds: type | tuple[type, ...]) -> bool:
     if isinstance(module, kinds):
         return True
     adapter = _adapter(type(module))
-    return adapter is not None and issubclass(adapter.counterpart(module), kinds)
+    return adapter is not None and issubclass(adapter.counterpart(handed_over(module)), kinds)
 
 
 def arguments_of(layer: Any) -> str | None:
@@ -309,7 +309,7 @@ def copy_layers(model: nn.Module, memo: dict[int, Any], other: Callable[[torch.T
 
     `other` copies a tensor that the memo does not have.
     """
-    if layers := _foreign_layers(model):
+    if layers := [one for one in _foreign_layers(model) if handed_over(one) is one]:
         from .keras.copies import LayerCopies
 
         LayerCopies(memo, other).add(layers)
@@ -491,6 +491,7 @@ PACKAGES = frozenset({"torch", "keras"})
 @cache
 def _adapter(kind: type) -> ModuleType | None:
     """Return what knows a class's framework; None for torch's own."""
+    kind = getattr(kind, "stands_for", kind)
     if any(one.__module__ == "keras.src.layers.layer" for one in kind.__mro__):
         from .keras import adoption
 

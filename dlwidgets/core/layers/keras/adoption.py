@@ -27,7 +27,7 @@ FOREIGN.update(("keras", "absl", "optree"))
 
 def register_layers(model: Any) -> Any:
     """Register the layers of a Keras model in it; return it."""
-    if not isinstance(model, nn.Module):
+    if not isinstance(model, nn.Module) or hasattr(type(model), "stands_for"):
         from .mirror import mirror
 
         return mirror(model)
@@ -62,7 +62,10 @@ def put_value(layer: Any, name: str, value: nn.Parameter) -> None:
 
 def statistics_counted(layer: Any) -> list[torch.Tensor]:
     """List the buffers that `count_params()` counts: no seed states."""
-    return [variable._value for variable in getattr(layer, "_non_trainable_variables", ())]
+    variables = getattr(layer, "_non_trainable_variables", ())
+    if hasattr(type(layer), "stands_for"):
+        return [*layer._buffers.values()][: len(variables)]
+    return [variable._value for variable in variables]
 
 
 @cache
@@ -122,14 +125,8 @@ def _register(layer: nn.Module) -> list[nn.Module]:
     if own is not None and not is_layer(type(own)):  # a TorchModuleWrapper: its variables are those of `own`
         inside, trained, beside = {"module": own}, {}, {}
     else:
-        inside = _name_layers(layer, attributes)
-        # A wrapper, as SpectralNormalization, has the kernel of what it wraps for its own as well.
-        lower = {id(one) for sub in layer._flatten_layers(include_self=False) for one in _variables_of(sub)}
-        ours = [one for one in _variables_of(layer) if id(one) not in lower and isinstance(one._value, torch.Tensor)]
-        names = _name_variables(layer, ours, inside)
-        kept = {id(one) for one in layer._trainable_variables}
-        trained = {name: one._value for name, one in names.items() if id(one) in kept}
-        beside = {name: one._value for name, one in names.items() if id(one) not in kept}
+        inside, kept, others = name_parts(layer, attributes)
+        trained, beside = ({name: one._value for name, one in part.items()} for part in (kept, others))
     for held, wanted in ((layer._modules, inside), (layer._parameters, trained), (layer._buffers, beside)):
         if [*held] != [*wanted] or any(held[name] is not one for name, one in wanted.items()):
             held.clear()
@@ -148,7 +145,25 @@ def _register(layer: nn.Module) -> list[nn.Module]:
     return [*inside.values()]
 
 
-def _name_layers(layer: Any, attributes: dict[str, nn.Module]) -> dict[str, nn.Module]:
+def name_parts(layer: Any, attributes: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return name -> sub-layer, trained variable and other variable.
+
+    So they are named on each backend. `attributes` are the layers among the layer's own.
+    """
+    inside = _name_layers(layer, attributes)
+    # A wrapper, as SpectralNormalization, has the kernel of what it wraps for its own as well.
+    lower = {id(one) for sub in layer._flatten_layers(include_self=False) for one in _variables_of(sub)}
+    ours = [one for one in _variables_of(layer) if id(one) not in lower and one._value is not None]
+    names = _name_variables(layer, ours, inside)
+    kept = {id(one) for one in layer._trainable_variables}
+    return (
+        inside,
+        {name: one for name, one in names.items() if id(one) in kept},
+        {name: one for name, one in names.items() if id(one) not in kept},
+    )
+
+
+def _name_layers(layer: Any, attributes: dict[str, Any]) -> dict[str, Any]:
     """Return name -> sub-layer, in the order in which Keras has them.
 
     A layer of a subclassed model is named by its attribute, so that it has the same name in the next process: Keras
@@ -167,19 +182,24 @@ def _name_layers(layer: Any, attributes: dict[str, nn.Module]) -> dict[str, nn.M
         if name is None or name in found:
             name = places.get(id(one)) if _is_numbered(one) else None
             name = (name or one.name).replace(".", "_")
-            name += "_" * (layer._modules.get(name) is not one and _is_written(layer, name))
+            registered = getattr(layer, "_modules", {}).get(name) is one  # which torch's backend alone has
+            name += "_" * (not registered and _is_written(layer, name))
             name = _fresh(name, {**found, **dict.fromkeys(public.values())})
         found[name] = one
     return found
+
+
+#: Attributes in which Keras, torch and TensorFlow keep track of layers.
+_TRACKED = ("_layers", "_modules", "_self_")
 
 
 def _find_places(held: Any, start: str) -> Iterator[tuple[int, str]]:
     """Yield layers in attributes and lists, by identity, with places: "blocks_0"."""
     for key, one in held.items() if isinstance(held, dict) else enumerate(held):
         name = f"{start}_{key}" if start else str(key).lstrip("_")
-        if isinstance(one, nn.Module):
+        if isinstance(one, nn.Module) or is_layer(type(one)):
             yield id(one), name
-        elif isinstance(one, (list, tuple, dict)) and key not in ("_layers", "_modules"):
+        elif isinstance(one, (list, tuple, dict)) and not str(key).startswith(_TRACKED):
             yield from _find_places(one, name)
 
 
