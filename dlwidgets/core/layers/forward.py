@@ -33,7 +33,7 @@ from ..base.trees import tree_map, tree_tensors
 from ..base.words import quote_error
 from .example_input import Example
 from .forward_error import FailureReason, explain
-from .framework import PACKAGES
+from .framework import PACKAGES, computes_elsewhere
 from .operations import OutOfRange
 from .stand_in import cloned, fake_tensor, faked, is_small, lent
 from .trace import TooSlow, Trace
@@ -152,7 +152,7 @@ def _at_once(layers: Sequence[Layer], examples: Sequence[Example]) -> TracedForw
     fails.
     """
     model = layers[0].module
-    if "torch._dynamo" in sys.modules or not is_small(model) or not _has_values(layers):
+    if "torch._dynamo" in sys.modules or not is_small(model) or not _has_values(layers) or computes_elsewhere(model):
         return None
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         return None
@@ -213,6 +213,8 @@ def _fake(layers: Sequence[Layer], example: Example) -> TracedForward | str:
     device, has_values = find_device(model), _has_values(layers)
 
     def ready(gradients: bool) -> tuple[Trace, Any]:
+        if computes_elsewhere(model):
+            return Trace(lent(model), layers), tree_map(partial(torch.empty_like, device="meta"), example.inputs)
         mode = fakes.FakeTensorMode(allow_non_fake_inputs=True)
         twin = faked(model, mode)
         inputs = tree_map(partial(_fake_input, mode=mode, device=device), example.inputs)

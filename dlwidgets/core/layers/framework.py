@@ -163,6 +163,25 @@ def replace_parameter(module: nn.Module, name: str, value: nn.Parameter) -> None
         adapter.put_value(module, name, value)
 
 
+def computes_elsewhere(module: Any) -> bool:
+    """Say whether a module stands for a model that torch does not compute."""
+    return handed_over(module) is not module
+
+
+def stated_macs(
+    module: nn.Module, given: Sequence[tuple[int, ...]], made: Sequence[tuple[int, ...]]
+) -> tuple[int, tuple[str, ...]]:
+    """Return the MACs of a call that computes outside torch, and what is not counted.
+
+    The shapes are those of the tensors given and made; what is computed inside torch is counted there.
+    """
+    if not computes_elsewhere(module):
+        return 0, ()
+    from .keras.macs import count_macs
+
+    return count_macs(handed_over(module), given, made)
+
+
 def channels_of(layer: Any, axes: int, given: int | None = None) -> int | None:
     """Return a layer's axis of channels in so many axes, or None.
 

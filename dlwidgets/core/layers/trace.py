@@ -23,7 +23,7 @@ from ..base.outputs import named_tensors, run_to_end
 from ..base.slices import pause
 from ..base.trees import call_model, tree_tensors
 from ..base.unbound import hear_unbound
-from .framework import is_symbolic, shapes_built
+from .framework import is_symbolic, shapes_built, stated_macs
 from .operations import Functions, Operations, TensorOperation
 from .stand_in import fake_tensor
 from .unregistered import find_unregistered
@@ -256,6 +256,7 @@ class Trace:
             if any(map(is_lazy, _held(module))):
                 record.built = self._build(module, args, kwargs)
             yield frame
+            self._count_stated(module, shapes, frame.output)
         except Exception as error:
             self._note_failure(frame.path, given, error)
             raise
@@ -264,6 +265,15 @@ class Trace:
         self._ended = module, frame
         with _unseen():
             self._note_output(module, frame, record, given)
+
+    def _count_stated(self, module: nn.Module, given: Shapes, output: Any) -> None:
+        """Count what a layer computes outside torch."""
+        macs, uncounted = stated_macs(
+            module, [shape for _, shape in given], [shape for _, shape in _shapes(named_tensors(output))]
+        )
+        self.count(macs)
+        for name in uncounted:
+            self.leave_uncounted(name)
 
     def _note_output(
         self, module: nn.Module, frame: _Frame, record: Record, given: Mapping[str, torch.Tensor]

@@ -18,8 +18,8 @@ _FREE = {
     "Concatenate", "Cropping1D", "Cropping2D", "Cropping3D", "Discretization", "Dropout", "ELU", "Embedding", "Flatten",
     "Functional", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
     "GlobalAveragePooling3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GroupNormalization",
-    "HashedCrossing", "Hashing", "Identity", "InputLayer", "IntegerLookup", "LayerNormalization", "LeakyReLU", "Masking",
-    "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Maximum", "Minimum", "Multiply", "Normalization", "PReLU",
+    "HashedCrossing", "Hashing", "Identity", "InputLayer", "IntegerLookup", "LayerNormalization", "LeakyReLU",
+    "Masking", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Maximum", "Minimum", "Multiply", "Normalization", "PReLU",
     "Permute", "RMSNormalization", "RNN", "RandomBrightness", "RandomContrast", "RandomCrop", "RandomFlip",
     "RandomGrayscale", "RandomInvert", "RandomTranslation", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Resizing",
     "SeedGenerator", "Sequential", "Softmax", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
@@ -71,25 +71,24 @@ def _uncounted_operations(layer: Any) -> Iterator[str]:
 def _multiplies(layer: Any) -> bool:
     """Say whether a layer that somebody wrote may multiply by a matrix itself.
 
-    It does where it holds one, or where its code, or a function that this calls, says so.
+    It does where it holds one, or where its code, or a function of the same file that this calls, says so.
     """
     if any(len(one.shape) > 1 for one in layer._trainable_variables):
         return True
-    waiting = [
-        (value, kind) for kind in type(layer).__mro__ if not kind.__module__.startswith(("keras.", "builtins"))
-        for value in vars(kind).values() if isinstance(value, types.FunctionType) and value.__name__ != "__init__"
-    ]  # fmt: skip
-    seen: set[Any] = set()
+    written = [kind for kind in type(layer).__mro__ if not kind.__module__.startswith(("keras.", "builtins"))]
+    inside = (value for kind in written for name, value in vars(kind).items() if name != "__init__")
+    waiting = [value for value in inside if isinstance(value, types.FunctionType)]
+    seen: set[types.FunctionType] = set()
     while waiting:
-        function, kind = waiting.pop()
-        if function in seen:
+        if (function := waiting.pop()) in seen:
             continue
         seen.add(function)
         read, _, attributes = names_in(function.__code__)
         if (read | attributes) & _MULTIPLY or any(step.argrepr == "@" for step in dis.get_instructions(function)):
             return True
         called = (function.__globals__.get(name) for name in read)
-        waiting += [(one, kind) for one in called if isinstance(one, types.FunctionType) and one.__module__ == kind.__module__]
+        own = (one for one in called if isinstance(one, types.FunctionType))
+        waiting += [one for one in own if one.__module__ == function.__module__]
     return False
 
 

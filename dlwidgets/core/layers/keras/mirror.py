@@ -60,7 +60,7 @@ class Mirror(nn.Module):
     mirrors. On tensors of the meta device Keras is followed without values. There are no gradients.
     """
 
-    stands_for: type  #: The class of the layer.
+    stands_for: type = nn.Module  #: The class of the layer.
 
     def __init__(self, layer: Any) -> None:
         super().__init__()

@@ -60,10 +60,10 @@ def is_symbolic(value: Any) -> bool:
 class _Loop:
     """A layer that runs others once for each of its steps."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, mirror: Mirror, steps: int) -> None:
         self.steps, self.running = steps, False
-        #: Identities of the mirrors that were followed, once for all steps.
-        self.heard: set[int] = set()
+        #: Identities of the mirrors in it that are still to be followed, once for all steps.
+        self.waiting = {id(one) for one in mirror._modules.values()}
 
 
 class MirroredCall:
@@ -79,19 +79,25 @@ class MirroredCall:
         #: Identity of a tensor, torch's or Keras's -> both of them, held so that it stays theirs.
         self._pairs: dict[int, tuple[torch.Tensor, Any]] = {}
         self._loops: list[_Loop] = []
+        #: In which Keras computes; where it only finds out shapes, to build a layer, it enters another.
+        self._scope: Any = None
+        #: Identity of a mirror -> what it puts out in each further step of a loop.
+        self._repeated: dict[int, Any] = {}
 
     def run(self, args: Any, kwargs: Any) -> Any:
         """Call the Keras layer; return its output as tensors."""
         import keras
+        from keras.src.backend.common.stateless_scope import get_stateless_scope
 
         layer = self._root.held.layer
         with self._patched():
             if not self._symbolic:
-                with keras.StatelessScope():  # within it no variable is written
+                with keras.StatelessScope() as self._scope:  # within it no variable is written
                     return self._to_torch(layer(*self._to_keras(args), **self._to_keras(kwargs)))
             found: list[Any] = []
 
             def follow(*symbols: Any) -> Any:
+                self._scope = get_stateless_scope()
                 for tensor, symbol in zip(tree_tensors((args, kwargs)), symbols, strict=True):
                     self._pair(tensor, symbol)
                 output = layer(*self._to_keras(args), **self._to_keras(kwargs))
@@ -127,24 +133,28 @@ class MirroredCall:
     def _heard(self, mirror: Mirror, own: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Take the place of a layer's `call`."""
         import keras
+        from keras.src.backend.common.stateless_scope import get_stateless_scope
 
         given = keras.tree.flatten((args, kwargs))
         loop = self._loops[-1] if self._loops else None
-        followed = loop is not None and not loop.running and id(mirror) in loop.heard
-        hidden = any(map(is_symbolic, given)) != self._symbolic
+        followed = loop is not None and not loop.running and id(mirror) not in loop.waiting
+        hidden = any(map(is_symbolic, given)) != self._symbolic or get_stateless_scope() is not self._scope
         if threading.get_ident() != self._thread or hidden or followed:
             return own(*args, **kwargs)
         steps, ran = 1, False
         if loop is not None:
             steps, ran, loop.running = 1 if loop.running else loop.steps, loop.running, True
-            loop.heard.add(id(mirror))
+            loop.waiting.discard(id(mirror))
         loops = self._symbolic and any(kind.__name__ in _LOOPS for kind in type(mirror.held.layer).__mro__)
         if loops:
-            self._loops.append(_Loop(int(given[0].shape[1])))
+            self._loops.append(_Loop(mirror, int(given[0].shape[1])))
         try:
-            for _ in range(steps):
+            for number in range(steps):
                 output = mirror(*self._to_torch(args), **self._to_torch(kwargs))
+                if not number and steps > 1 and not mirror._modules:  # it would be the same
+                    self._repeated[id(mirror)] = output
         finally:
+            self._repeated.pop(id(mirror), None)
             if loops:
                 self._loops.pop()
             if loop is not None:
@@ -157,6 +167,8 @@ class MirroredCall:
 
     def pass_on(self, mirror: Mirror, args: Any, kwargs: Any) -> Any:
         """Compute what a layer puts out, for its mirror's forward."""
+        if id(mirror) in self._repeated:
+            return self._repeated[id(mirror)]
         output = self._calls[id(mirror)](*self._to_keras(args), **self._to_keras(kwargs))
         made = self._to_torch(output)
         if type(mirror).__name__ in _VIEWS and isinstance(made, torch.Tensor) and made.numel() == args[0].numel():
