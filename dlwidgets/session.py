@@ -438,6 +438,11 @@ class Session(HasTraits):
         return handed_over(self._run.loop.model)
 
     @property
+    def module(self) -> nn.Module:
+        """The model as the module that the views read: see `core.layers.framework.adopt`."""
+        return self._run.loop.model
+
+    @property
     def _task(self) -> Task:
         return self._run.loop.objective.task
 
@@ -478,7 +483,7 @@ class Session(HasTraits):
                 return self.layers()
             return None
 
-        return propose_split(self.model, followed)
+        return propose_split(self.module, followed)
 
     @property
     def has_valid(self) -> bool:
@@ -499,7 +504,7 @@ class Session(HasTraits):
                 continue
             if other._trains:
                 what = f"{_titled(other)} trains in this kernel too: the two take turns, a step each."
-            elif other.paused and _share_weights(self.model, other.model):
+            elif other.paused and _share_weights(self.module, other.module):
                 what = f"{_titled(other)} is paused and has the same weights: it would go on from those made here."
             else:
                 continue
@@ -541,7 +546,7 @@ class Session(HasTraits):
         """Raise where it is closed, cannot train, or another trains its weights."""
         self._run.check_open()
         self._run.check_trains(alone)
-        _refuse_shared(self.model, self)
+        _refuse_shared(self.module, self)
         self._note_others()
 
     def resume(self) -> Self:
@@ -644,7 +649,7 @@ class Session(HasTraits):
         """
         from .integrations.keras import make_callback
 
-        return make_callback(self._run, lambda: _refuse_shared(self.model, self))
+        return make_callback(self._run, lambda: _refuse_shared(self.module, self))
 
     def in_background(self, work: Callable[[], Any]) -> Future[Any]:
         """Do `work()`, as a `model.fit`, on a thread; return its Future.
@@ -907,7 +912,7 @@ class Session(HasTraits):
 
         if self._summary is None or self._summary_size != self._size():
             return self._run.result(self._make_layers, sliced=True)
-        self._summary = with_trainable(self._summary, self.model)
+        self._summary = with_trainable(self._summary, self.module)
         return self._summary
 
     def in_slices(self, work: Callable[[], Any]) -> Future[Any]:
@@ -922,7 +927,7 @@ class Session(HasTraits):
 
     def _size(self) -> int:
         """Count the model's parameters: with another head they are others."""
-        return sum(map(numel_of, self.model.parameters()))
+        return sum(map(numel_of, self.module.parameters()))
 
     def _make_layers(self) -> Summary:
         """Make the table of the layers, between two steps."""
@@ -931,8 +936,8 @@ class Session(HasTraits):
 
         inputs, self._summary_size = slice_rows(self._run.data.example, 0, 1), self._size()
         with unpaused():
-            twin = try_copy(self.model)
-            self._summary = summary(self.model, inputs) if twin is None else None
+            twin = try_copy(self.module)
+            self._summary = summary(self.module, inputs) if twin is None else None
         # Of a copy, since the model is trained between two slices.
         if twin is not None:
             self._summary = summary(twin, inputs)
@@ -1596,7 +1601,7 @@ def _share_weights(model: nn.Module, other: nn.Module) -> bool:
 def _refuse_shared(model: Any, session: Session | None = None) -> None:
     """Raise RuntimeError where another session trains a model's weights."""
     for other in _living() if isinstance(model, nn.Module) else ():
-        if other is not session and other._trains and _share_weights(model, other.model):
+        if other is not session and other._trains and _share_weights(model, other.module):
             raise RuntimeError(
                 f"{_titled(other)} trains these weights, at step {other.steps:,}: end it first with "
                 f"{name_in_code(other)}.stop()."

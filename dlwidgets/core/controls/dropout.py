@@ -105,7 +105,7 @@ class Dropout(Control):
     rows = (
         PanelRow(
             "regularisation", "Dropout", show=single_setting, empty="as made",
-            why_not=lambda panel: "" if DropoutRates(panel.session.model).layers() else "no dropout layer",
+            why_not=lambda panel: "" if DropoutRates(panel.session.module).layers() else "no dropout layer",
             hint="The rate of all dropout layers; empty: as the model was made",
         ),
     )  # fmt: skip

@@ -164,14 +164,29 @@ def replace_parameter(module: nn.Module, name: str, value: nn.Parameter) -> None
 
 
 def computes_elsewhere(module: Any) -> bool:
-    """Say whether a module stands for a model that torch does not compute."""
+    """Say whether a module stands for what torch does not compute."""
     return handed_over(module) is not module
+
+
+def why_not_trained(module: Any) -> str:
+    """Say why torch cannot train a model, or "".
+
+    In sentences, with what to do.
+    """
+    if not computes_elsewhere(module):
+        return ""
+    from .keras.mirror import how_to_switch
+
+    return (
+        f"Training here needs a model that torch computes. {how_to_switch()} Or have Keras train it: "
+        "model.fit(..., callbacks=[session.keras_callback()])."
+    )
 
 
 def stated_macs(
     module: nn.Module, given: Sequence[tuple[int, ...]], made: Sequence[tuple[int, ...]]
 ) -> tuple[int, tuple[str, ...]]:
-    """Return the MACs of a call that computes outside torch, and what is not counted.
+    """Return MACs of a call outside torch, and what is uncounted.
 
     The shapes are those of the tensors given and made; what is computed inside torch is counted there.
     """

@@ -259,6 +259,8 @@ def describe(run: Run, status: str, error: str, epochs: int, rejected: Mapping[s
     said = f"{status}, {pluralize(steps, 'step')} taken, loss {run.now('loss'):.4g}"
     if status == "ready" and not steps:
         said = f"ready: start() trains {pluralize(epochs, 'epoch')} in the background"
+        if framework.why_not_trained(loop.model):
+            said = "ready: model.fit(..., callbacks=[session.keras_callback()]) trains"
     elif status in ("failed", "paused"):
         said += f": {error}" if status == "failed" else "; resume() goes on"
 

@@ -30,7 +30,7 @@ from ..controls.steering import ModelShape, Steering, names_of
 from ..data.batches import Batches
 from ..data.hosted_batches import HostedBatches
 from ..data.session_data import SessionData
-from ..layers.framework import train_flag
+from ..layers.framework import train_flag, why_not_trained
 from ..layers.load_weights import WeightsReport, plan_weights
 from ..scoring.evaluation import Evaluation, NotFiniteOutput
 from .evaluations import Evaluations
@@ -277,6 +277,8 @@ class Run:
                 "The session was given no train=, so that it takes no steps by itself: "
                 "model.fit(X, y, callbacks=[session.keras_callback()]) does, and the session follows it."
             )
+        if self.hosting is None and (why := why_not_trained(self.loop.model)):
+            raise ValueError(why)
 
     def check_way_back(self) -> None:
         """Raise ValueError, with a clause, where no step can be taken back."""

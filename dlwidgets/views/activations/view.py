@@ -130,7 +130,8 @@ class ActivationBrowser(View):
         encode: Callable[[str], Any] | None = None,
     ) -> None:
         session = source if isinstance(source, Session) else None
-        if session is None and not isinstance(source, nn.Module):
+        model = session.module if session is not None else adopt(source)
+        if not isinstance(model, nn.Module):
             raise TypeError(f"ActivationBrowser wants a Session, or a torch.nn.Module and X, not {name_kind(source)}.")
         if session is None and X is None:
             raise ValueError("ActivationBrowser(model, X) needs samples to show: pass X, a batch of inputs.")
@@ -138,7 +139,6 @@ class ActivationBrowser(View):
             raise ValueError(f"per is 'layer' or 'map', not {per!r}.")
         if sort not in SORTS:
             raise ValueError(f"sort is {', '.join(map(repr, SORTS))}, not {sort!r}.")
-        model = adopt(source.model if session is not None else source)
         if session is None and is_unbuilt(layers := walk(model)):
             build_by(layers, PlainSamples(read_rows(X), y).item(0)[0], copied=False)
         paths = layer_paths(model)

@@ -126,10 +126,10 @@ class FineTunePanel(View):
 
     def _blocks(self, session: Session) -> tuple[list[Block], Split]:
         """Return blocks and split, found anew for other parameters."""
-        known = tuple(map(id, session.model.parameters()))
+        known = tuple(map(id, session.module.parameters()))
         if self._found is None or self._found[0] != known:
             split = session.split
-            self._found, self._meant = (known, list_blocks(session.model, split.head), split), {}
+            self._found, self._meant = (known, list_blocks(session.module, split.head), split), {}
         return self._found[1:]
 
     def _about(self, session: Session, blocks: list[Block], states: str, split: Split) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class FineTunePanel(View):
     def _flags(self, session: Session, patterns: Iterable[str]) -> list[bool]:
         """Return whether each parameter that patterns mean trains."""
         if missing := [one for one in patterns if one not in self._meant]:
-            parts = FreezableParts(session.model)
+            parts = FreezableParts(session.module)
             for one in missing:
                 self._meant[one] = [parts.tensors[at] for at in parts.match(one) if at < len(parts.tensors)]
         return [tensor.requires_grad for one in patterns for tensor in self._meant[one]]

@@ -15,6 +15,7 @@ from torch import nn
 from ...core.base.words import did_you_mean
 from ...core.doctor.finding import Finding
 from ...core.layers.columns import COLUMNS, SORTS, ColumnData, read_columns, sample_shape, usual_columns
+from ...core.layers.framework import adopt
 from ...core.layers.probes import LayerStats
 from ...core.layers.sparklines import Sparklines
 from ...core.layers.summary import Summary, summary, with_trainable
@@ -111,6 +112,7 @@ class LayerTable(View):
         if isinstance(source, type) and issubclass(source, (nn.Module, Session)):
             name = source.__name__
             raise TypeError(f"LayerTable got the class {name}: make one first, as LayerTable({name}(...)).")
+        source = adopt(source)
         if not isinstance(source, known):
             raise TypeError(f"LayerTable shows a Session, a torch.nn.Module or a Summary: {kind} given.")
         if not isinstance(source, nn.Module) and any(one is not None for one in (input, input_shape, dtype)):
@@ -307,7 +309,7 @@ class LayerTable(View):
         if self._trains[:3] != (status, paths, wish):
             # Of a table that was just made nothing is out of date.
             if session is not None and (self._trains or self._made_under != wish):
-                table = with_trainable(table, session.model)
+                table = with_trainable(table, session.module)
             self._trains = (status, paths, wish, table)
             some = session is not None and any(row.trainable in ("no", "partly") for row in table.rows)
             self._whys = _number_reasons(table, session.why_frozen() if some else {})

@@ -162,7 +162,7 @@ def trial_under_way(session: Session) -> dict[str, int] | None:
 def describe_session(session: Session) -> str:
     """Return "14 classes · 1.21 M parameters" of a session."""
     kind = f"{len(session.classes)} classes" if session.classes else session.task
-    parameters = sum(parameter.numel() for parameter in session.model.parameters())
+    parameters = sum(parameter.numel() for parameter in session.module.parameters())
     return f"{kind} · {count(parameters)} parameters"
 
 

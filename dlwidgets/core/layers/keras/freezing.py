@@ -8,7 +8,8 @@ from typing import Any
 
 def follows(layer: Any) -> bool:
     """Say whether a layer's statistics follow what it sees in training."""
-    return any(kind.__name__ == "BatchNormalization" for kind in type(layer).__mro__)
+    kind = getattr(type(layer), "stands_for", type(layer))
+    return any(one.__name__ == "BatchNormalization" for one in kind.__mro__)
 
 
 def holds(layer: Any) -> bool:
@@ -22,8 +23,8 @@ def settle(layers: Sequence[Any], held: Mapping[int, bool]) -> None:
     Variables follow `requires_grad`, and layers their variables. A layer with statistics stays as it is, unless
     `held` has its identity: then it is whether that holds them.
     """
-    flags = {id(one): (one, bool(one._value.requires_grad)) for layer in layers for one in layer._trainable_variables
-             if one._value is not None}  # fmt: skip
+    tensors = {id(one): tensor for layer in layers for one, tensor in _trained(layer)}
+    flags = {id(one): (one, bool(tensors[id(one)].requires_grad)) for layer in layers for one, _ in _trained(layer)}
 
     def trains(layer: Any) -> bool:
         if follows(layer):
@@ -36,5 +37,13 @@ def settle(layers: Sequence[Any], held: Mapping[int, bool]) -> None:
         if layer.trainable != on:
             layer.trainable = on  # and all inside, which comes later here
     for variable, on in flags.values():
-        if variable.trainable != on or variable._value.requires_grad != on:
+        if variable.trainable != on or tensors[id(variable)].requires_grad != on:
             variable.trainable = on
+            tensors[id(variable)].requires_grad_(on)  # which is a copy on TensorFlow and JAX
+
+
+def _trained(layer: Any) -> list[tuple[Any, Any]]:
+    """List the variables that a layer trains, each with its tensor."""
+    if hasattr(type(layer), "stands_for"):
+        return layer.trained_copies()
+    return [(one, one._value) for one in layer._trainable_variables if one._value is not None]

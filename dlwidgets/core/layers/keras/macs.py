@@ -1,4 +1,7 @@
-"""The MACs of a Keras layer, by arithmetic: no counter of torch's sees those of TensorFlow and JAX."""
+"""The MACs of a Keras layer, by arithmetic.
+
+No counter of torch's sees those of TensorFlow and JAX.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def _uncounted_operations(layer: Any) -> Iterator[str]:
 
 
 def _multiplies(layer: Any) -> bool:
-    """Say whether a layer that somebody wrote may multiply by a matrix itself.
+    """Say whether a person's layer may multiply by a matrix.
 
     It does where it holds one, or where its code, or a function of the same file that this calls, says so.
     """

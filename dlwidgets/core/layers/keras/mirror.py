@@ -13,13 +13,13 @@ from torch import nn
 from ...base.trees import CALLS, tree_tensors
 from .adoption import is_layer, name_parts
 from .calls import call
-from .mirrored_call import MirroredCall, as_array, as_tensor
+from .mirrored_call import MirroredCall, array_of, copy_value
 
 _CURRENT = threading.local()
 
 
 def mirror(model: Any) -> Mirror:
-    """Return what stands for a Keras model, always the same, as it is now."""
+    """Return what stands for a Keras model, brought up to date."""
     found = model if isinstance(model, Mirror) else _mirror_of(model)
     for one in list(found.modules()):
         one.refresh()
@@ -42,7 +42,9 @@ def _kind(layer: type) -> type[Mirror]:
 
 
 class _Held:
-    """Holds a Keras layer, which nobody is to look into or to copy."""
+    """Holds a Keras layer that nobody looks into or copies."""
+
+    __slots__ = ("layer",)  # which no search for what is held reads
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -88,14 +90,10 @@ class Mirror(nn.Module):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self.held.layer.trainable = value
-        for one in self.modules():
-            one.refresh()
 
     def refresh(self) -> None:
         """Take over weights, flags and the layers inside."""
-        layer = self.held.layer
-        attributes = {name: one for name, one in vars(layer).items() if is_layer(type(one))}
-        inside, trained, beside = name_parts(layer, attributes)
+        inside, trained, beside = self._parts()
         mirrors = {name: _mirror_of(one) for name, one in inside.items()}
         if list(self._modules.items()) != list(mirrors.items()):
             self._modules.clear()
@@ -103,21 +101,26 @@ class Mirror(nn.Module):
         _take_over(self._parameters, trained, lambda made: nn.Parameter(made, made.is_floating_point()))
         _take_over(self._buffers, beside, lambda made: made)
         for name, variable in trained.items():
-            if self._parameters[name].requires_grad != (trains := bool(variable.trainable and layer.trainable)):
-                self._parameters[name].requires_grad_(trains)
+            if self._parameters[name].requires_grad != bool(variable.trainable):
+                self._parameters[name].requires_grad_(bool(variable.trainable))
+
+    def trained_copies(self) -> list[tuple[Any, torch.Tensor]]:
+        """List the variables that the layer trains, each with its copy."""
+        return [(variable, self._parameters[name]) for name, variable in self._parts()[1].items()]
+
+    def hand_over(self) -> None:
+        """Give the Keras layer the weights that the copies have."""
+        for kept, variables in zip((self._parameters, self._buffers), self._parts()[1:]):
+            for name, variable in variables.items():
+                variable.assign(array_of(kept[name]))
 
     def _load_from_state_dict(self, *args: Any) -> None:
         super()._load_from_state_dict(*args)
         self.hand_over()
 
-    def hand_over(self) -> None:
-        """Give the Keras layer the weights that the copies have."""
+    def _parts(self) -> Any:
         layer = self.held.layer
-        attributes = {name: one for name, one in vars(layer).items() if is_layer(type(one))}
-        _, trained, beside = name_parts(layer, attributes)
-        for kept, variables in ((self._parameters, trained), (self._buffers, beside)):
-            for name, variable in variables.items():
-                variable.assign(as_array(kept[name]))
+        return name_parts(layer, {name: one for name, one in vars(layer).items() if is_layer(type(one))})
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the Keras layer; return its output as tensors."""
@@ -145,10 +148,10 @@ def how_to_switch() -> str:
 
 
 def _take_over(kept: dict[str, Any], variables: dict[str, Any], make: Callable[[torch.Tensor], torch.Tensor]) -> None:
-    """Bring copies of variables up to date, in place where they can be."""
+    """Bring copies of variables up to date, in place if possible."""
     found = {}
     for name, variable in variables.items():
-        now, old = as_tensor(variable.value), kept.get(name)
+        now, old = copy_value(variable.value), kept.get(name)
         if old is None or old.shape != now.shape or old.dtype != now.dtype:
             found[name] = make(now)
             continue

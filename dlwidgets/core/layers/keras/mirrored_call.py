@@ -1,4 +1,4 @@
-"""A call of a Keras model on TensorFlow or JAX, with torch's tensors."""
+"""A call of a Keras model elsewhere, with torch's tensors."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _LOOPS = {"RNN", "TimeDistributed"}
 _PATCHES = threading.RLock()
 
 
-def as_array(tensor: torch.Tensor) -> np.ndarray:
+def array_of(tensor: torch.Tensor) -> np.ndarray:
     """Return a tensor as an array that Keras takes."""
     tensor = tensor.detach().cpu()
     return (tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor).numpy()
 
 
-def as_tensor(value: Any) -> Any:
-    """Return a copy of a backend's tensor; what has no values comes back."""
+def copy_value(value: Any) -> Any:
+    """Return a backend's tensor copied, or itself without values."""
     import keras
 
     if not keras.ops.is_tensor(value):
@@ -46,8 +46,8 @@ def as_tensor(value: Any) -> Any:
         return value
 
 
-def is_symbolic(value: Any) -> bool:
-    """Say whether a backend's tensor has no values, as in what is compiled."""
+def lacks_values(value: Any) -> bool:
+    """Say whether a backend's tensor has no values, being compiled."""
     import keras
 
     if isinstance(value, keras.KerasTensor):
@@ -138,7 +138,7 @@ class MirroredCall:
         given = keras.tree.flatten((args, kwargs))
         loop = self._loops[-1] if self._loops else None
         followed = loop is not None and not loop.running and id(mirror) not in loop.waiting
-        hidden = any(map(is_symbolic, given)) != self._symbolic or get_stateless_scope() is not self._scope
+        hidden = any(map(lacks_values, given)) != self._symbolic or get_stateless_scope() is not self._scope
         if threading.get_ident() != self._thread or hidden or followed:
             return own(*args, **kwargs)
         steps, ran = 1, False
@@ -188,8 +188,8 @@ class MirroredCall:
                 return pair[0]
             if not keras.ops.is_tensor(value):
                 return value
-            if not is_symbolic(value):
-                made = as_tensor(value)
+            if not lacks_values(value):
+                made = copy_value(value)
             elif not self._symbolic or any(not isinstance(size, int) for size in value.shape):
                 return value
             else:
@@ -208,7 +208,7 @@ class MirroredCall:
                 return value
             if (pair := self._pairs.get(id(value))) is not None:
                 return pair[1]
-            made = keras.ops.convert_to_tensor(as_array(value), dtype=_dtype_name(value))
+            made = keras.ops.convert_to_tensor(array_of(value), dtype=_dtype_name(value))
             self._pair(value, made)
             return made
 
