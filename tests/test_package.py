@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "dlwidgets"
 #: Where JupyterLab finds an extension, below the folder of an environment.
 EXTENSION = "share/jupyter/labextensions/dlwidgets"
-HEAVY = ("pandas", "scipy", "sklearn", "matplotlib", "seaborn")
+HEAVY = ("pandas", "scipy", "sklearn", "matplotlib", "seaborn", "keras")
 
 
 def say(*command: str | Path, cwd: Path) -> str:
@@ -145,6 +145,17 @@ def test_importing_the_session_and_every_view_loads_no_library_that_takes_second
         f"print([name for name in {HEAVY} if name in sys.modules])"
     )
     assert say(sys.executable, "-c", code, cwd=tmp_path).strip() == "[]"
+
+
+def test_a_torch_model_is_shown_and_trained_without_other_frameworks(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(CHECKOUT)!r}); import dlwidgets as dlw, torch\n"
+        "model, X, y = torch.nn.Sequential(torch.nn.Linear(3, 2)), torch.rand(8, 3), torch.arange(8) % 2\n"
+        "dlw.summary(model, X); dlw.activations(model, X); session = dlw.Session(model, train=(X, y), epochs=1).fit()\n"
+        "dlw.LayerTable(session); dlw.TrainingPanel(session); session.to_script('run.py')\n"
+        "print([name for name in ('keras', 'tensorflow', 'jax') if name in sys.modules])"
+    )
+    assert say(sys.executable, "-c", code, cwd=tmp_path).strip().endswith("[]")
 
 
 # -- what a person types, and what CI and Binder do, is one thing

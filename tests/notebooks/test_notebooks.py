@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 #: A cell of the course is meant to be waited for; none may take longer [s].
 _LONGEST_CELL = 120
 #: Notebook -> what it needs that the package does not; without that it is skipped.
-_NEEDS = {"06_stand_on_shoulders": "skimage"}
+_NEEDS = {"06_stand_on_shoulders": "skimage", "08_pytorch_and_keras": "keras"}
 
 
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -97,6 +97,17 @@ def test_a_notebook_is_kept_without_outputs(notebook):
 def test_a_notebook_starts_with_its_title(notebook):
     first = nbformat.read(notebook, as_version=4).cells[0]
     assert first.cell_type == "markdown" and re.match(r"# \S", first.source)
+
+
+def test_a_lesson_without_its_library_says_what_to_install_and_does_nothing_else(tmp_path):
+    document = nbformat.read(CHECKOUT / "notebooks" / "08_pytorch_and_keras.ipynb", as_version=4)
+    hidden = nbformat.v4.new_code_cell("import sys\nsys.modules['keras'] = None  # as where it is not installed")
+    document.cells.insert(0, hidden)
+    surroundings = os.environ | {"PYTHONPATH": str(CHECKOUT), "IPYTHONDIR": str(tmp_path)}
+    client = NotebookClient(document, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    client.execute(env=surroundings)
+    said = [output for _, output in outputs(document)]
+    assert len(said) == 1 and "%pip install keras" in said[0].text
 
 
 def test_there_is_a_tour():

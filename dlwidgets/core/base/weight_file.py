@@ -22,7 +22,7 @@ ENDINGS = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 _INDEX = ".index.json"
 #: What files of other kinds begin with, and what is to be said of them.
 _OTHERS = {
-    b"\x89HDF": "is an HDF5 file, as Keras writes: its weights have other names and axes than a torch model's",
+    b"\x89HDF": "is an HDF5 file, of another framework: its weights have other names and axes than a torch model's",
     b"version https://git-lfs": "is a pointer of Git LFS and holds no weights: `git lfs pull` fetches the file",
     b"<": "is a web page or XML, no weights: download the file itself",
     b"\x93NUMPY": "is one numpy array: load_weights(model, {'name': numpy.load(path)}) takes arrays by name",

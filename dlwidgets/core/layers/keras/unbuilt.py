@@ -37,7 +37,8 @@ def say_unbuilt(layers: Sequence[Layer], call: str = "summary") -> str:
     shape, sizes = _likely_shape(layers, first)
     if is_sequential(model) and not model.layers:
         return "The Sequential has no layers yet: model.add(keras.layers.Dense(10)) adds one."
-    said = f"{layers[0].kind} is not built yet: {_place(first)} is its first layer that needs a shape."
+    waits = f"{_place(first)} is its first layer that needs" if first.path else "it needs"
+    said = f"{layers[0].kind} is not built yet: {waits} a shape."
     said += "".join(f" {one}" for one in (_say_built_nothing(model), *idle_shapes(layers)) if one)
     if is_sequential(model):
         line = f"Begin it with keras.Input({shape})"
