@@ -233,7 +233,7 @@ def default_layer(modules: Mapping[str, nn.Module]) -> str:
                 break
             chosen = path
         # An activation after the convolution, or its own.
-        if chosen and (acts_as(module, ACTIVATIONS) or activation_of(module)[0]):
+        if chosen and (acts_as(module, ACTIVATIONS) or path == chosen and activation_of(module)[0]):
             return path
     return chosen or next(iter(held), "")
 

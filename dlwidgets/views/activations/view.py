@@ -13,7 +13,7 @@ from torch import nn
 from traitlets import Bool, Bytes, Dict, Int, List, Unicode
 
 from ...core.activations.distribution import map_frame
-from ...core.activations.layer_choice import layer_paths, no_such_layer
+from ...core.activations.layer_choice import layer_paths, no_such_layer, paths_of
 from ...core.activations.look import Look, Names, Wanted, number, pack, save_look
 from ...core.base.time_budget import TimeBudget
 from ...core.base.words import did_you_mean, name_kind
@@ -142,10 +142,10 @@ class ActivationBrowser(View):
         if session is None and is_unbuilt(layers := walk(model)):
             build_by(layers, PlainSamples(read_rows(X), y).item(0)[0], copied=False)
         paths = layer_paths(model)
-        if isinstance(layer, nn.Module):
-            layer = next((path for path, module in paths.items() if module is layer), repr(layer))
-        elif isinstance(layer, int):  # as a layer of a Sequential is called
+        if isinstance(layer, int):  # as a layer of a Sequential is called
             layer = str(layer)
+        elif layer is not None:
+            layer = next(iter(paths_of(paths, layer)), layer)
         if layer is not None and layer not in paths:
             raise ValueError(no_such_layer(str(layer), paths))
         if task not in (None, *TASKS):

@@ -105,9 +105,10 @@ def _scale_output(
     channels = factors[path]
     if not channels:
         return output
-    if isinstance(output, list) and acts_as(module, nn.RNNBase):  # as Keras has it: the state comes behind
-        return [_scaled(path, module, one, channels) if number < 2 else one for number, one in enumerate(output)]
     if not isinstance(module, nn.RNNBase):
+        if isinstance(output, (list, tuple)) and acts_as(module, nn.RNNBase):  # the hidden state is the second
+            parts = [_scaled(path, module, one, channels) if at < 2 else one for at, one in enumerate(output)]
+            return type(output)(parts)
         by = module if behind is None else behind
         made = replace_first_tensor(output, lambda tensor: _scaled(path, by, tensor, channels))
         if made is None:
