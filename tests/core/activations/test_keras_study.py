@@ -28,8 +28,9 @@ def cnn(**last) -> keras.Sequential:
     """Return a CNN with two convolutions."""
     keras.utils.set_random_seed(0)
     return keras.Sequential([
-        keras.Input((8, 8, 1)), layers.Conv2D(3, 3, activation="relu", name="one"), layers.BatchNormalization(name="norm"),
-        layers.Conv2D(4, 3, name="two"), layers.ReLU(name="relu"), layers.Flatten(), layers.Dense(5, name="out", **last),
+        keras.Input((8, 8, 1)), layers.Conv2D(3, 3, activation="relu", name="one"),
+        layers.BatchNormalization(name="norm"), layers.Conv2D(4, 3, name="two"), layers.ReLU(name="relu"),
+        layers.Flatten(), layers.Dense(5, name="out", **last),
     ])  # fmt: skip
 
 
