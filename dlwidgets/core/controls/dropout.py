@@ -9,7 +9,9 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..base.ledger import Entry
 from ..base.numbers import read_fraction, read_optional
+from ..layers.framework import is_foreign
 from ..layers.structure import expression_of
+from ..layers.walk import module_at
 from ..layers.walk import uncompiled
 from .control import Control, Panel, PanelRow, Writer
 from .patterns import ByPattern, list_few, read_by_pattern, setting_of, single_setting
@@ -89,7 +91,8 @@ class DropoutWriter(Writer):
             wanted = setting_of(entry.asked, path)
             rate = self._own[path] if wanted is None else wanted
             if rate != now:
-                lines.append(f"{expression_of(self.script.model, path)}.p = {rate!r}")
+                key = "rate" if is_foreign(module_at(self.script.model, path)) else "p"
+                lines.append(f"{expression_of(self.script.model, path)}.{key} = {rate!r}")
                 self._now[path] = rate
         return lines
 

@@ -115,6 +115,17 @@ class WeightAverage:
         ]
 
 
+#: The average of a list of parameters in a script.
+_AVERAGE = '''\
+def average_parameters(averaged):
+    """Return the average of each parameter after a step; after the first they are equal."""
+    now = [parameter.detach() for parameter in parameters]
+    if not averaged:
+        return [parameter.clone() for parameter in now]
+    average(averaged, now, None)
+    return averaged'''
+
+
 class EmaWriter(Writer):
     """torch's own averaged model, and its decay where that was changed."""
 
@@ -122,6 +133,9 @@ class EmaWriter(Writer):
         if all(decay is None for decay in self.ever):
             return
         script, self._decay = self.script, self.at_first
+        if script.foreign:  # its copy would have other tensors than those that train
+            self._begin_list()
+            return
         for name in ("AveragedModel", "get_ema_multi_avg_fn"):
             script.sources.imports.add(f"from torch.optim.swa_utils import {name}")
         script.setup.append("averaged = None" if self._decay is None else self._averaged(self._decay))
@@ -131,15 +145,30 @@ class EmaWriter(Writer):
             path = f'HERE / "{script.path.stem}.averaged.pt"'
             script.ending.append(f"torch.save(averaged.module.state_dict(), {path})")
 
+    def _begin_list(self) -> None:
+        """Contribute the lines that average a list of parameters."""
+        script = self.script
+        script.sources.imports.add("from torch.optim.swa_utils import get_ema_multi_avg_fn")
+        script.definitions.append(_AVERAGE)
+        script.setup.append("averaged = None" if self._decay is None else self._averaged(self._decay))
+        update = "averaged = average_parameters(averaged)"
+        script.after += ["if averaged is not None:", f"    {update}"] if script.changed("ema") else [update]
+        if self.ever[-1] is not None:
+            script.ending.append(f'torch.save(averaged, HERE / "{script.path.stem}.averaged.pt")')
+
     def change(self, entry: Entry) -> list[str]:
         before, self._decay = self._decay, entry.applied
         if entry.applied is None:
             return ["averaged = None"]
         if before is None:
             return [self._averaged(entry.applied)]
+        if self.script.foreign:
+            return [f"average = get_ema_multi_avg_fn({entry.applied!r})"]
         return [f"averaged.multi_avg_fn = get_ema_multi_avg_fn({entry.applied!r})"]
 
     def _averaged(self, decay: float) -> str:
+        if self.script.foreign:
+            return f"averaged, average = [], get_ema_multi_avg_fn({decay!r})"
         return f"averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn({decay!r}))"
 
 

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from ..base.ledger import Entry
 from ..base.state import Reference, dereference
 from ..base.words import pluralize, quote_error
-from ..layers.framework import freezes_weights_alone, holds_statistics, settle_trainable, train_flag
+from ..layers.framework import freezes_weights_alone, holds_statistics, is_foreign, settle_trainable, train_flag
 from ..layers.structure import expression_of
 from ..layers.walk import numel_of
 from .control import Control, Writer
@@ -173,6 +173,10 @@ class Freezing:
             settle_trainable(self.model, self._follow_holds(parts, flags, held))
             changed, self.choice, self._held_layers = choice != self.choice, choice, held
         return said or ("nothing changed by it" if changed else "")
+
+    def own_hold(self, layer: nn.Module) -> bool:
+        """Say whether a layer that no pattern means holds its statistics."""
+        return self._own_holds.get(id(layer), holds_statistics(layer))
 
     def _follow_holds(self, parts: FreezableParts, flags: Sequence[Any], held: Sequence[nn.Module]) -> dict[int, bool]:
         """Return whether layers are to hold their statistics by their flags."""
@@ -433,14 +437,22 @@ class TrainableWriter(Writer):
             names = ["" if name == "the whole model" else name for name in few]
             if {i for name in names for i in parts.match(name)} & {*tensors} != changed:
                 names = [parts.names[i][0] for i in sorted(changed)]
-            lines += [f"{expression_of(model, name)}.requires_grad_({on})" for name in names]
+            if not self.script.foreign:
+                lines += [f"{expression_of(model, name)}.requires_grad_({on})" for name in names]
             gone = [parts.names[i][0] for i in sorted(changed) if not on]
             kind = type(self.script.movement.optimizer)
             lines += [
                 f"{expression_of(model, name)}.grad = None  # the optimizer does not clear it"
                 for name in gone if name not in self._moved or kind.zero_grad is not Optimizer.zero_grad
             ]  # fmt: skip
-        lines += self._modes(parts.held_layers(flags))
+        held = parts.held_layers(flags)
+        if self.script.foreign:
+            meant = {id(one) for one, own in parts.running if any(flags[number] is not None for number in own)}
+            own = [one for one, _ in parts.running if id(one) not in meant and self.script.loop.freezing.own_hold(one)]
+            trains = {id(tensor): on for tensor, on in zip(parts.tensors, after)}
+            lines += self.script.flag_lines.change(trains, {id(one) for one in (*held, *own)})
+            held = [one for one in held if not is_foreign(one)]
+        lines += self._modes(held)
         lines += self._scalings(renormalised_layers(parts, flags))
         self._now = after
         return lines

@@ -48,6 +48,7 @@ class Draft:
     resized : the line that changes the batch size, with braces where it goes.
     ordered : whether batches are cut out of an order, in which those that were left out are told by number.
     writers, movement, losses : those of the controls, by name; the optimizer's, for all that change it; the loss's.
+    flag_lines : those of another framework's flags of what trains.
     """
 
     loop: Loop
@@ -79,6 +80,7 @@ class Draft:
     ordered: bool = True
     writers: dict[str, Writer] = field(default_factory=dict)
     movement: Any = None
+    flag_lines: Any = None
     losses: Any = None
 
     @property

@@ -9,7 +9,7 @@ import keyword
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
 from ..base.words import quote_error
 from ..layers import framework
-from ..layers.framework import is_foreign
+from ..layers.framework import follows_statistics, is_foreign
 from ..layers.structure import expression_of
 from ..layers.walk import module_at
 from .module_expression import find_calls, find_makers, guess_arguments, read_texts, write_module
@@ -48,6 +48,7 @@ def write_first_model(draft: Draft) -> str:
     """Write the lines that make a Keras model with its first weights."""
     model, sources = draft.model, draft.sources
     sources.imports |= {"import keras", "import torch"}
+    draft.flag_lines = FlagLines(model)
     head: Any = next(one for one in draft.controls if one.name == "head")
     try:
         with head.as_at(draft.origin.structure), _rates_of(draft):
@@ -71,18 +72,62 @@ def write_first_model(draft: Draft) -> str:
     return "\n".join(lines)
 
 
+class FlagLines:
+    """The lines that set Keras's own flags of what trains, as `layer.trainable`."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._now: dict[int, bool] = {}  # of layers and of variables' tensors; in the script all train at first
+
+    def change(self, trains: Mapping[int, bool], held: Collection[int]) -> list[str]:
+        """Return the lines after which it trains as it is to.
+
+        Parameters
+        ----------
+        trains : the identity of each parameter -> whether it trains.
+        held : the identities of layers that hold their statistics.
+        """
+        wanted = dict(trains)
+        for layer in self._model.modules():
+            inside = [trains[id(one)] for one in layer.parameters() if id(one) in trains]
+            if is_foreign(layer) and inside:
+                wanted[id(layer)] = id(layer) not in held if follows_statistics(layer) else any(inside)
+        return list(self._settle(self._model, "", wanted))
+
+    def _settle(self, layer: Any, path: str, wanted: Mapping[int, bool]) -> Iterator[str]:
+        """Yield the lines of a layer and of those inside."""
+        inside = [id(one) for one in (*layer.modules(), *layer.parameters()) if id(one) in wanted]
+        if all(self._now.get(one, True) is wanted[one] for one in inside):
+            return
+        first = wanted.get(id(layer), True)
+        alike = all(wanted[one] is first for one in inside)
+        if is_foreign(layer) and (alike or self._now.get(id(layer), True) is not first):
+            self._now.update(dict.fromkeys(inside, first))
+            yield f"{expression_of(self._model, path)}.trainable = {first}"
+        start = f"{path}." if path else ""
+        for name, child in layer._modules.items():
+            yield from self._settle(child, start + name, wanted)
+        for name, tensor in layer._parameters.items():
+            if id(tensor) in wanted and self._now.get(id(tensor), True) is not wanted[id(tensor)]:
+                self._now[id(tensor)] = on = wanted[id(tensor)]
+                text = expression_of(self._model, start + name)
+                flag = f"{text.removesuffix('.value')}.trainable = {on}"
+                yield flag if is_foreign(layer) else f"{text}.requires_grad_({on})"
+
+
 @contextlib.contextmanager
 def _rates_of(draft: Draft) -> Iterator[None]:
     """Give dropout layers the rates that they began with."""
     layers = [(module_at(draft.model, path), rate) for path, rate in draft.origin.dropouts.items()]
-    before = [layer.rate for layer, _ in layers]
+    keys = ["rate" if is_foreign(layer) else "p" for layer, _ in layers]
+    before = [getattr(layer, key) for (layer, _), key in zip(layers, keys)]
     try:
-        for layer, rate in layers:
-            layer.rate = rate
+        for (layer, rate), key in zip(layers, keys):
+            setattr(layer, key, rate)
         yield
     finally:
-        for (layer, _), rate in zip(layers, before):
-            layer.rate = rate
+        for (layer, _), key, rate in zip(layers, keys, before):
+            setattr(layer, key, rate)
 
 
 def _computes_the_same(built: Any, model: Any, example: Any) -> bool:

@@ -39,7 +39,11 @@ def write_prediction(draft: Draft) -> str:
     else:
         lines.append(f"thresholds = torch.tensor({float(given)!r}, dtype=torch.float64)  # for all classes")
 
-    model = "averaged" if draft.loop.average.on else "model"
+    model = "averaged" if draft.loop.average.on and not draft.foreign else "model"
+    if draft.loop.average.on and draft.foreign:
+        lines += [
+            "for parameter, value in zip(parameters, averaged):", "    parameter.data.copy_(value)  # saved above",
+        ]  # fmt: skip
     arguments = f"inputs{draft.to_device}"
     if not isinstance(example, torch.Tensor):
         arguments = f"{stars_of(draft.model, example)}inputs"

@@ -116,6 +116,33 @@ def renamed_layers_and_a_loss_of_ones_own():
     return made.fit()
 
 
+def small():
+    keras.utils.clear_session()
+    return keras.Sequential([
+        keras.Input((6,)), layers.Dense(8, name="first"), layers.BatchNormalization(), layers.Dropout(0.2),
+        layers.Dense(4),
+    ])  # fmt: skip
+
+
+@RUNS.add
+def frozen_and_thawed():
+    """Flags of Keras: a layer, statistics that are held, weights whose statistics move on."""
+    made = session(small(), trainable={"first": False}).step(2)
+    made.freeze("batch*")
+    made.step(1)
+    made.trainable = {"batch_normalization": "weights", "first.bias": False}
+    return made.fit()
+
+
+@RUNS.add
+def frozen_by_hand_and_averaged():
+    model = small()
+    model.layers[1].trainable = False
+    made = session(model, ema=0.9).step(3)
+    made.ema = 0.5
+    return made.fit()
+
+
 @pytest.mark.parametrize("name", [*RUNS])
 def test_script_gives_the_weights_of_the_session(done, name, tmp_path):
     folder, sessions, failed = done
@@ -152,3 +179,18 @@ def test_script_reads_as_a_person_writes_a_model(done):
 def test_names_are_written_where_keras_would_give_others(done):
     text = (done[0] / "renamed_layers_and_a_loss_of_ones_own.py").read_text("utf-8")
     assert 'layers.Dense(5, activation="tanh", name="dense_1")' in text
+
+
+def test_layers_are_frozen_by_the_flags_of_keras(done):
+    text = (done[0] / "frozen_and_thawed.py").read_text("utf-8")
+    assert 'model.get_layer("first").trainable = False' in text
+    assert 'model.get_layer("first").bias.trainable = False' in text
+    assert "requires_grad" not in text
+
+
+def test_averaged_weights_lie_beside_the_script(done):
+    folder, sessions, _ = done
+    averaged = torch.load(folder / "frozen_by_hand_and_averaged.averaged.pt", weights_only=True)
+    with sessions["frozen_by_hand_and_averaged"]._run.loop.average.swapped_in():
+        ours = [one.detach().clone() for one in sessions["frozen_by_hand_and_averaged"].model.parameters()]
+    assert all(map(torch.equal, ours, averaged))
