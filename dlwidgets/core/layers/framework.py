@@ -349,15 +349,6 @@ def copy_layers(model: nn.Module, memo: dict[int, Any], other: Callable[[torch.T
         LayerCopies(memo, other).add(layers)
 
 
-def shapes_built(module: nn.Module, twin: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of the parameters that a layer's copy got."""
-    if _adapter(type(module)) is None:
-        return {}
-    from .keras.copies import list_built
-
-    return list_built(module, twin)
-
-
 def is_symbolic(args: Sequence[Any]) -> bool:
     """Say whether a call is to find out shapes, on no tensors."""
     return any(type(one).__name__ == "KerasTensor" for one in args)

@@ -89,7 +89,7 @@ def packed_weights(module: nn.Module) -> tuple[int, str] | None:
 #: Weights that are looked through for zeros, and the share of zeros that nobody has by chance.
 _LOOKED_AT, _MANY_ZEROS = 16_000_000, 0.1
 #: Parameters that begin as zeros, those of Keras with two axes.
-_MADE_OF_ZEROS = ("bias", "beta")
+_MADE_OF_ZEROS = ("bias", "beta", "lora_kernel_b", "lora_embeddings_b")
 #: How many of a weight's numbers tell whether it is worth while to count all of them.
 _SAMPLED = 512
 

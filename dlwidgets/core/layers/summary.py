@@ -319,8 +319,6 @@ def make_summary(
         notes.append(one.sentence(one.path in used))
     if error is None:  # where there is one, it says so
         notes += idle_arguments(layers)
-    if (coming := sum(prod(shape) for record in records.values() for shape in record.built.values())):
-        notes.append(f"It is not built yet: the first batch of this shape gives it {coming:,} parameters.")
     if found is not None and found.real:
         # A forward that fails was run only for torch's own words.
         why = "until it failed" if found.error is not None else f"since {found.real}"
@@ -373,8 +371,7 @@ def _note(
     failure: Failure | None,
 ) -> str:  # fmt: skip
     words = []
-    own = layer.module._parameters.values()
-    if record.built or lazy and any(is_lazy(tensor) for tensor in own if tensor is not None):
+    if lazy and any(is_lazy(tensor) for tensor in layer.module._parameters.values() if tensor is not None):
         count = sum(map(prod, record.built.values()))
         gives = f": its first batch gives it {count:,} parameters" if count else ""
         words.append(f"not built yet{gives}")

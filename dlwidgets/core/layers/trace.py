@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import update_wrapper
-from itertools import chain, takewhile
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from ..base.outputs import named_tensors, run_to_end
 from ..base.slices import pause
 from ..base.trees import call_model, tree_tensors
 from ..base.unbound import hear_unbound
-from .framework import is_symbolic, shapes_built, stated_macs
+from .framework import is_symbolic, stated_macs
 from .operations import Functions, Operations, TensorOperation
 from .stand_in import fake_tensor
 from .unregistered import find_unregistered
@@ -160,9 +160,6 @@ class Trace:
             except Exception as error:
                 self._note_failure("", {}, error)
                 raise
-        for layer in chain.from_iterable(self._places.values()):
-            if (built := shapes_built(layer.module, self.modules[layer.path])) and not layer.again:
-                self.records[layer.path].built = built
 
     def _hear(self, module: nn.Module, args: Sequence[Any], named: Mapping[str, Any]) -> Callable[[Any], None]:
         call = self.entered(module, args, named)

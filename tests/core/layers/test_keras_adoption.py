@@ -116,6 +116,19 @@ def test_a_layer_of_a_list_has_the_place_for_its_name_which_the_next_process_giv
     assert first.blocks[0].name != second.blocks[0].name and module_at(first, "blocks_0") is first.blocks[0]
 
 
+def test_a_layer_of_two_attributes_has_the_first_ones_name_and_stands_once():
+    class Twice(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.first = keras.layers.Dense(2)
+            self.again = self.first
+
+    model = Twice()
+    for _ in range(2):
+        assert [layer.path for layer in walk(model)] == ["", "first"]
+    assert model.again is model.first is module_at(model, "first")
+
+
 @pytest.mark.parametrize("name", ["output", "input", "name", "training", "loss", "built", "optimizer", "trainable"])
 def test_a_layer_of_any_name_is_walked_compiled_and_fitted(name):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name=name), keras.layers.Dense(1, name="last")])

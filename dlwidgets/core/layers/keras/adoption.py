@@ -169,7 +169,9 @@ def _name_layers(layer: Any, attributes: dict[str, Any]) -> dict[str, Any]:
     A layer of a subclassed model is named by its attribute, so that it has the same name in the next process: Keras
     numbers those without a name of their own.
     """
-    public = {id(one): name for name, one in attributes.items() if not name.startswith("_")}
+    # By the first of its names, where it has several.
+    names = [*attributes.keys() - layer._modules.keys(), *reversed(layer._modules)]
+    public = {id(attributes[name]): name for name in names if name in attributes and not name.startswith("_")}
     by_name = layer._obj_type() in ("Sequential", "Functional")
     places = {} if by_name else dict(_find_places({**vars(layer), **attributes}, ""))
     # A Functional model has some in the order of the graph, and those set beside it.

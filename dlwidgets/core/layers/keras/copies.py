@@ -9,17 +9,13 @@ import copy
 import inspect
 import types
 from collections.abc import Callable
-from contextlib import nullcontext
-from functools import cache, wraps
+from functools import cache
 from typing import Any
 
 import torch
 from torch import nn
-from torch._guards import detect_fake_mode
-from torch.utils._python_dispatch import _disable_current_modes
 
 from ...base.held import PLAIN
-from ..stand_in import fake_tensor
 from .adoption import is_layer
 
 #: Attributes that a copy does without: where a layer stands in graphs, which lead to layers of other models.
@@ -54,8 +50,6 @@ class LayerCopies:
         if isinstance(one, nn.Module) and not one.built and _builds_by_a_run(one):
             # So that each layer inside is built by its own first call, in the forward that is followed.
             vars(made)["built"] = True
-        elif isinstance(one, nn.Module) and not one.built:
-            vars(made)["build"] = _build_aside(made, made.build)
         if (tracked := vars(made).get("stored_ids")) is not None:  # a Tracker knows by their ids what it has
             tracked.update((name, {id(one) for one in made.config[name][1]}) for name in tracked)
         return made
@@ -146,39 +140,8 @@ def _builds_by_a_run(layer: Any) -> bool:
     return layer._obj_type() == "Sequential" or getattr(layer.build, "_is_default", False)
 
 
-def _build_aside(layer: Any, build: Callable[..., None]) -> Callable[..., None]:
-    """Have a layer built outside of a forward that is followed."""
-    import keras
-    from keras.src.backend.common import global_state
-
-    @wraps(build)
-    def aside(*args: Any, **kwargs: Any) -> None:
-        mode, names = detect_fake_mode(), "object_name_uids"
-        numbers = copy.copy(global_state.get_global_attribute(names))
-        with _disable_current_modes(), nullcontext() if mode is None else keras.device("meta"):
-            build(*args, **kwargs)
-        # The next layer that a person makes is to have the number that it would have had.
-        global_state.set_global_attribute(names, numbers)
-        for variable in layer.variables if mode is not None else ():
-            if variable._value.is_meta:
-                made = fake_tensor(variable._value, mode)
-                variable._value = made.requires_grad_(variable._value.requires_grad)
-
-    return aside
-
-
 @cache
 def _keras_names(kind: type) -> frozenset[str]:
     """Return the names of Keras's classes that a class is made from."""
     return frozenset(one.__name__ for one in kind.__mro__ if one.__module__.startswith("keras."))
 
-
-
-def list_built(layer: Any, twin: Any) -> dict[str, tuple[int, ...]]:
-    """Return path -> shape of what a layer's copy got."""
-    if layer.built:
-        return {}
-    # A layer that makes others as it is built, as attention does, has no rows for them yet.
-    has_rows = any(is_layer(type(one)) for one in layer._modules.values())
-    others = {id(one) for sub in twin._flatten_layers(False) for one in sub.weights if has_rows}
-    return {one.path: tuple(one.shape) for one in twin.weights if id(one) not in others}
