@@ -88,13 +88,15 @@ def activations(
     ForwardFailed : the model could not run on `inputs`.
     """
     model = adopt(model)
+    # Layers are handed over of the model, which may not be what runs: one without shapes is built as a copy.
+    layers = by_path(layer_paths(model), layers)
     model = _with_shapes(model, inputs)
     modules = layer_paths(model)
     if of not in ("outputs", "inputs"):
         raise ValueError(f'of is "outputs" or "inputs", not {of!r}.')
     if cap is not None and cap <= 0:
         raise ValueError(f"cap is a number of bytes, at least 1, or None for no limit; {cap!r} is neither.")
-    layers, names = split_operations(modules, by_path(modules, layers))
+    layers, names = split_operations(modules, layers)
     recording = Recording(model, modules, inputs, layers, of, cap)
     operations = FunctionalOperations(model, recording.inputs, modules, names, functional)
     with isolate_model(model) as eager:

@@ -20,7 +20,7 @@ from ...core.base.words import did_you_mean, name_kind
 from ...core.data.samples import PlainSamples
 from ...core.data.task import TASKS, read_class_names
 from ...core.layers.example_input import read_rows
-from ...core.layers.framework import adopt, build_by, is_unbuilt
+from ...core.layers.framework import adopt, build_by, is_foreign, is_unbuilt
 from ...core.layers.walk import HOLDERS, kind_of, walk
 from ...core.pictures.picture import SORTS
 from ...session import Session
@@ -139,6 +139,8 @@ class ActivationBrowser(View):
             raise ValueError(f"per is 'layer' or 'map', not {per!r}.")
         if sort not in SORTS:
             raise ValueError(f"sort is {', '.join(map(repr, SORTS))}, not {sort!r}.")
+        if isinstance(X, list) and is_foreign(model) and all(hasattr(one, "shape") for one in X):
+            X = tuple(X)  # several inputs, as Keras has them
         if session is None and is_unbuilt(layers := walk(model)):
             build_by(layers, PlainSamples(read_rows(X), y).item(0)[0], copied=False)
         paths = layer_paths(model)

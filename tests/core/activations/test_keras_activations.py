@@ -159,6 +159,12 @@ def test_a_layer_is_named_by_its_path_its_own_name_itself_its_type_or_a_pattern(
         activations(model, X, "iner")
 
 
+def test_a_layer_of_a_model_without_shapes_is_named_by_itself():
+    model = keras_models.unbuilt()
+    found = activations(model, PICTURES, [model.layers[0], model.layers[2]])
+    assert [*found] == ["conv", "pool"] and not model.layers[0].built
+
+
 def test_a_look_changes_nothing_in_a_model():
     given = keras.Input(batch_shape=(3, 12, 5))
     model = keras.Model(given, layers.Dense(2)(layers.LSTM(4, stateful=True, activity_regularizer="l2")(given)))

@@ -182,6 +182,14 @@ def test_what_a_softmax_puts_out_is_taken_for_probabilities(mixed):
     assert np.allclose(browser._look.taken.look.scores, mixed.predict(IMAGES, verbose=0)[0])
 
 
+@pytest.mark.parametrize("way", [list, tuple])
+def test_several_inputs_are_browsed_by_sample(way):
+    model, X = keras_models.functional(), way([RNG.random((4, 6)), RNG.random((4, 6))])
+    browser = ActivationBrowser(model, X, layer="size", sample=2)
+    told = model.predict({"left": X[0][2:3], "right": X[1][2:3]}, verbose=0)["size"]
+    assert browser.project()["sample"]["count"] == 4 and browser._look.taken.look.tensor.item() == told.item()
+
+
 @pytest.mark.parametrize("way", ["inner", "nested.inner"])
 def test_a_layer_of_a_model_within_is_named_by_its_own_name(way):
     X = {"left": RNG.random((2, 6)), "right": RNG.random((2, 6))}
