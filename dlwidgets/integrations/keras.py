@@ -303,7 +303,25 @@ class Fit(Host):
     def tensors(self) -> dict[str, torch.Tensor]:
         if self._backend != "torch":
             return {}
-        return {one.path: one.value for one in self._optimizer.variables}
+        # Without the optimizer's name, which Keras numbers.
+        return {one.path.partition("/")[2]: one.value for one in self._optimizer.variables}
+
+    def notes(self) -> list[str]:
+        one, each = self._optimizer, self._model.steps_per_execution
+        said = []
+        if one.clipnorm:
+            said.append(
+                f"Keras clips the gradient of each weight by its own norm, at clipnorm={one.clipnorm:g}, which is not "
+                "shown as clipping here; session.clip takes its place."
+            )
+        if each > 1:
+            said.append(f"Keras takes {each} steps at a time (steps_per_execution): here they count as one.")
+        return said
+
+    def check(self) -> None:
+        known = self._optimizer._trainable_variables_indices
+        if any(self._optimizer._var_key(one) not in known for one in self._model.trainable_variables):
+            raise ValueError("Keras's optimizer was made without these weights: model.compile(...) and another fit")
 
     def why_no_way_back(self) -> str:
         return "" if self._backend == "torch" else f"the weights are {_BACKENDS[self._backend]}'s"

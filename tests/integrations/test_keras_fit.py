@@ -23,9 +23,9 @@ EACH = 6
 def draw(optimizer=None, **compiled):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([
-        keras.Input((6,)), L.Dense(8, activation="tanh", name="hidden"), L.BatchNormalization(), L.Dropout(0.2),
-        L.Dense(3, activation="softmax", name="last"),
-    ])  # fmt: skip
+        keras.Input((6,)), L.Dense(8, activation="tanh", name="hidden"), L.BatchNormalization(name="norm"),
+        L.Dropout(0.2, name="drop"), L.Dense(3, activation="softmax", name="last"),
+    ], name="net")  # fmt: skip
     options = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compiled}
     model.compile(optimizer or OPT.Adam(0.01), **options)
     return model
@@ -221,6 +221,41 @@ def test_freezing_acts_from_exactly_the_next_step():
 
 
 @ANY
+def test_what_is_asked_for_before_fit_holds_from_its_first_step():
+    alone, given, asked = draw(OPT.Adam(0.002)), draw(), draw()
+    fit(alone)
+    session = follow(given, lr=0.002)
+    fit(given, session.keras_callback())
+    other = follow(asked)
+    other.lr = 0.002
+    fit(asked, other.keras_callback())
+    for model in (given, asked):
+        np.testing.assert_array_equal(flat(model), flat(alone))
+    assert (session.lr, other.lr, session.applied["lr"]) == (0.002, 0.002, 0.002)
+
+
+@TORCH
+def test_what_the_optimizer_does_not_know_cannot_be_unfrozen():
+    def make():
+        model = draw()
+        model.get_layer("hidden").trainable = False
+        model.compile(OPT.Adam(0.01), "sparse_categorical_crossentropy")
+        return model
+
+    session, model = steered(lambda session: session.unfreeze("hidden"), make=make)
+    assert "was made without these weights" in session.rejected["trainable"]
+    np.testing.assert_array_equal(flat(model), by_hand(lambda model: None, make=make))
+    assert not model.get_layer("hidden").trainable
+
+
+@TORCH
+def test_the_norm_of_each_weight_that_keras_clips_by_is_told():
+    session, model = steered(lambda session: None, make=lambda: draw(OPT.Adam(0.01, clipnorm=0.1)))
+    assert any("clipnorm=0.1" in one for one in session.notes)
+    assert model.optimizer.clipnorm == 0.1
+
+
+@ANY
 def test_what_fit_does_not_let_change_is_rejected_with_the_reason():
     says = {
         "batch_size": "batch_size= is an argument of model.fit", "optimizer": "compiled optimizer",
@@ -406,6 +441,22 @@ def test_every_view_shows_a_run_of_fit():
     dashboard.close()
 
 
+@TORCH
+def test_a_checkpoint_goes_on_in_another_fit_bit_for_bit(tmp_path):
+    alone, model, resumed = draw(), draw(), draw()
+    for one in (alone, model, resumed):
+        one.get_layer("drop").rate = 0.0  # Keras draws random numbers when a model first trains: what drops then differs
+    fit(alone, shuffle=False, epochs=4)
+    session = follow(model, checkpoint_dir=tmp_path)
+    fit(model, session.keras_callback(), shuffle=False)
+    session.close()
+    session = dlw.Session.from_checkpoint(tmp_path, resumed, None, (X, Y))
+    np.testing.assert_array_equal(flat(resumed), flat(model))
+    fit(resumed, session.keras_callback(), shuffle=False)
+    np.testing.assert_array_equal(flat(resumed), flat(alone))
+    assert (session.steps, session.epoch, session.status) == (4 * EACH, 4, "done")
+
+
 # -- a fit that ends otherwise, another, a second
 
 
@@ -474,6 +525,14 @@ def test_a_torch_model_is_told_how_it_is_trained():
     session = dlw.Session(torch.nn.Linear(6, 3), train=(X, Y))
     with pytest.raises(TypeError, match=r"session.start\(\) trains it"):
         session.keras_callback()
+
+
+@ANY
+def test_a_session_of_fit_says_what_it_is_of():
+    session = follow(draw())
+    assert "what model.fit brings" in repr(session)
+    assert "that of model.compile" in repr(session)
+    assert "session.keras_callback()" in repr(session)
 
 
 @ANY

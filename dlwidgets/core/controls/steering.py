@@ -148,7 +148,7 @@ class Steering:
         stretch : have a schedule that was fitted to the run end with it, where the run has other steps now.
         """
         control = self.controls[name]
-        before = control.now()
+        before, wish_before = control.now(), control.wish()
         self.rejected.pop(name, None)
         note, rejected = "", False
         try:
@@ -156,7 +156,11 @@ class Steering:
                 raise ValueError(why_not)
             note = control.put(value) or ""
             if self.host is not None:
-                note = "; ".join(filter(None, [note, self.host.write()]))
+                try:
+                    note = "; ".join(filter(None, [note, self.host.put_in_force()]))
+                except ValueError:
+                    control.put(wish_before)
+                    raise
         except ValueError as why:
             note, rejected = str(why).rstrip("."), True
             self.rejected[name] = note

@@ -36,6 +36,7 @@ from ..layers.walk import numel_of
 from ..scoring.metrics import METRICS
 from .loop import Loop
 from .run import Run
+from .snapshots.parts import is_hosted
 
 
 def assemble(
@@ -137,6 +138,10 @@ def assemble(
         raise ValueError(f"trainable={trainable!r}: {why}.") from None
     loop.rate.begin(asked)
     run = Run(loop, opened, seed=number, threads=threads, wish=wish, tell=tell, note=note, memory=memory)
+    if brought:
+        run.given = tuple(
+            one.name for one in run.steering.steered if one.name in given and controls[one.name] != one.default
+        )
     begun = {name: run.steering.begin(name, value) for name, value in wanted.items() if value is not None}
     _, because = machine.choose_threads(threads)
     # What was run here to look at the model must not slow the training thread.
@@ -277,6 +282,12 @@ def describe(run: Run, status: str, error: str, epochs: int, rejected: Mapping[s
         "rejected": "; ".join(f"{name}: {why}" for name, why in rejected.items()),
         "status": said,
     }
+    if isinstance(opened.train, HostedBatches):
+        rows["train"] = "what model.fit brings"
+        if not is_hosted(loop.optimizer):
+            rows["optimizer"] = "that of model.compile"
+        if status == "ready":
+            rows["status"] = "ready: model.fit(..., callbacks=[session.keras_callback()]) trains"
     threads = f" with {pluralize(run.threads, 'thread')}" if device.type == "cpu" else ""
     return "\n".join([
         f"Session of {type(loop.model).__name__}: {size}, on {device}{threads}",

@@ -80,6 +80,13 @@ class Host:
         """Return what the optimizer keeps, as tensors that are written in place."""
         return {}
 
+    def notes(self) -> list[str]:
+        """Return what a person should know of it, in sentences."""
+        return []
+
+    def check(self) -> None:
+        """Raise ValueError, in a clause, where the next step would fail."""
+
     def left(self) -> None:
         """Be as before the run followed."""
 
@@ -93,6 +100,8 @@ class HostedOptimizer(Optimizer):
 
     Its groups hold the rate, and its state what the optimizer keeps, in the loop's own tensors.
     """
+
+    of_another_loop = True
 
     def __init__(self, host: Host, kept: Mapping[str, torch.Tensor]) -> None:
         rate, moved = host.rate(), host.parameters()
@@ -247,7 +256,7 @@ class Hosting:
         run = self._run
         if run.elsewhere:
             raise ValueError(
-                f"{self.host.name} takes each step once, and goes on where it is in its data: rewind(step, exact=False) "
+                f"{self.host.name} takes each step once, and goes on in its data: rewind(step, exact=False) "
                 "goes to the nearest state that is kept"
             )
         self.write()
@@ -304,8 +313,17 @@ class Hosting:
         loop, kept = run.loop, host.tensors()
         if not isinstance(now := loop.optimizer, HostedOptimizer):
             run.own_optimizer = now
-        followed = isinstance(now, HostedOptimizer) and [*map(id, now.kept.values())] == [*map(id, kept.values())]
-        made = now if followed else type(host.optimizer_name, (HostedOptimizer,), {})(host, kept)
+        made = now
+        if not isinstance(now, HostedOptimizer) or [*map(id, now.kept.values())] != [*map(id, kept.values())]:
+            made = type(host.optimizer_name, (HostedOptimizer,), {})(host, kept)
+        left, loop.left_for_host = loop.left_for_host, {}
+        if left.keys() == kept.keys() and all(one.shape == left[name].shape for name, one in kept.items()):
+            for name, one in kept.items():
+                one.copy_(left[name])
+        elif left:
+            run.note(f"The optimizer of {host.name} is another than then, and begins anew.")
+        for said in host.notes():
+            run.note(said)
         loop.clip, self._batches.why_not_kept = host.clip(), host.why_no_way_back()
         run.hosting = loop.host = run.steering.host = self
         run.exchange(self._batches, made)
@@ -342,6 +360,15 @@ class Hosting:
         finally:
             self._read()
             loop.clip = host.clip()
+        return note
+
+    def put_in_force(self) -> str:
+        """Put in force what a control has changed; return a note.
+
+        Raises ValueError, in a clause, where the loop does not take it.
+        """
+        note = self.write()
+        self.host.check()
         return note
 
     def why_not(self, control: str, wish: Any = None) -> str:

@@ -110,7 +110,8 @@ class Loop:
     between_batches : called between two batches of an evaluation, with the model in eval mode; must leave no
         trace. What it raises ends the evaluation, of which nothing is kept.
     note : told in a sentence of what a person should know.
-    host : what takes the steps in its stead; None where it takes them itself.
+    host, left_for_host : what takes the steps in its stead; None where it takes them itself. What is to be put back
+        into that one's optimizer, once it is there.
     """
 
     def __init__(
@@ -152,6 +153,7 @@ class Loop:
         self.between_batches: Callable[[], None] = lambda: None
         self.note: Callable[[str], None] = lambda sentence: None
         self.host: Hosting | None = None
+        self.left_for_host: dict[str, Any] = {}
         #: What else is known of the epoch that ended, for the row of its evaluation.
         self._beside_evaluation: dict[str, float] = {}
         self.refresh()

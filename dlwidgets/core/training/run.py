@@ -137,6 +137,7 @@ class Run:
     wish : returns what is wished for now, by the name of a control.
     hosting : what has it follow another loop, which takes the steps; None for its own.
     own_optimizer : what moved the weights before another loop did.
+    given : the controls with a wish that only the steps of another loop can meet.
     """
 
     def __init__(
@@ -184,6 +185,7 @@ class Run:
         self.closed = False
         self.hosting: Hosting | None = None
         self.own_optimizer = loop.optimizer
+        self.given: tuple[str, ...] = ()
         self._crowd = CpuContention()
         #: The names of the losses that were told.
         self._losses = loop.objective.names
@@ -250,7 +252,12 @@ class Run:
             loop.swap(optimizer)
             self.steering.optimizer_changed()
             self.timeline.start_over(self.timeline.line)
-        self.tell(wishes=self.steering.wishes(), applied=self.steering.applied())
+        # What was wished for before it began holds from its first step on.
+        with self._asking:
+            self._asked |= dict.fromkeys(self.given, "code")
+        self.given = ()
+        wishes = {name: wish for name, wish in self.steering.wishes().items() if not self.waits(name)}
+        self.tell(wishes=wishes, applied=self.steering.applied())
 
     def _progress(self) -> dict[str, Any]:
         every = None if self.data.valid is None else self.wish("evaluate_every")

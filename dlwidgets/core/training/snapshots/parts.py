@@ -124,7 +124,7 @@ class OptimizerState:
         held = [list(group["params"]) for group in groups]
         kept = [optimizer.state.get(parameter) for group in held for parameter in group]
         return {
-            "optimizer": Reference(optimizer), "kind": type(optimizer).__name__,
+            "optimizer": Reference(optimizer), "kind": type(optimizer).__name__, "hosted": is_hosted(optimizer),
             "defaults": dict(optimizer.defaults),
             "rate": Reference(self._loop.rate),
             "groups": [{key: v for key, v in group.items() if key != "params"} for group in groups],
@@ -139,7 +139,13 @@ class OptimizerState:
         }  # fmt: skip
 
     def install(self, state: dict[str, Any]) -> None:
-        """Put back the optimizer, writing into its own tensors."""
+        """Put back the optimizer, writing into its own tensors.
+
+        That of another loop is put back from disk when that loop is there.
+        """
+        if state.get("hosted") and dereference(state["optimizer"]) is None:
+            self._loop.left_for_host = next(filter(None, state["state"]), {})
+            return
         held = dereference(state["params"])
         if held is None:
             own = self._parameters()
@@ -200,6 +206,11 @@ class GlobalRandomness:
     def install(self, state: dict[str, Any]) -> None:
         """Put them there."""
         RandomStates.from_state(state).install()
+
+
+def is_hosted(optimizer: Optimizer) -> bool:
+    """Say whether it stands for the optimizer of another loop."""
+    return hasattr(optimizer, "of_another_loop")
 
 
 def _put(now: Any, value: Any) -> Any:
