@@ -361,6 +361,17 @@ def _foreign_layers(model: Any) -> list[nn.Module]:
     return [module for module in model.modules() if _adapter(type(module)) is not None]
 
 
+def _has_foreign(layers: Sequence[Layer]) -> bool:
+    """Say whether a model is, or holds, what is of another framework."""
+    return "keras" in sys.modules and any(_adapter(type(handed_over(one.module))) is not None for one in layers)
+
+
+def refuse_unbuilt(layers: Sequence[Layer]) -> None:
+    """Raise ValueError, with the line to write, of an unbuilt model."""
+    if is_unbuilt(layers):
+        raise ValueError(say_unready(layers, ""))
+
+
 def known_inputs(model: Any) -> Any:
     """Return empty inputs that a model was built for, or None.
 
@@ -379,7 +390,7 @@ def say_unready(layers: Sequence[Layer], call: str) -> str:
     Models of torch never have any, and nothing is said of them: "". Those of Keras have, once they are built. `call` is
     how the function is reached that takes a batch.
     """
-    if _adapter(type(handed_over(layers[0].module))) is None:
+    if not _has_foreign(layers):
         return ""
     from .keras.unbuilt import say_open, say_unbuilt
 
@@ -388,7 +399,7 @@ def say_unready(layers: Sequence[Layer], call: str) -> str:
 
 def is_unbuilt(layers: Sequence[Layer]) -> bool:
     """Say whether a model waits for a shape to have weights."""
-    if _adapter(type(handed_over(layers[0].module))) is None:
+    if not _has_foreign(layers):
         return False
     from .keras.unbuilt import find_unbuilt
 
@@ -441,7 +452,7 @@ def explain_call(
 
 def idle_arguments(layers: Sequence[Layer]) -> list[str]:
     """Say which arguments of layers do nothing where these stand."""
-    if _adapter(type(handed_over(layers[0].module))) is None:
+    if not _has_foreign(layers):
         return []
     from .keras.unbuilt import idle_shapes
 

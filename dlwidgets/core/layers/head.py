@@ -16,10 +16,10 @@ from torch.nn.parameter import is_lazy
 from ..base.isolation import preserve_random_state
 from ..base.numbers import read_count, read_integer
 from ..base.words import did_you_mean, pluralize, quote_error
-from .framework import adopt
+from .framework import adopt, refuse_unbuilt
 from .split import propose_split
 from .structure import has_wrapped_weight
-from .walk import kind_of, module_at, uncompiled
+from .walk import kind_of, module_at, uncompiled, walk
 
 #: Attributes in which models keep how many classes they have, and those in which detectors do.
 _COUNTS = ("num_classes", "n_classes", "num_labels", "n_labels", "num_columns", "nclasses", "nb_classes", "nc")
@@ -77,6 +77,7 @@ def with_head(
     model = adopt(model)
     if not isinstance(model, nn.Module):
         raise TypeError(f"A torch.nn.Module is wanted, not {type(model).__name__}.")
+    refuse_unbuilt(walk(model))
     count, names = read_new_classes(classes)
     if copied:
         try:

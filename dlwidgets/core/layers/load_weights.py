@@ -17,10 +17,10 @@ from torch.nn.parameter import is_lazy
 from ..base.training_models import refuse_training
 from ..base.weight_file import read_weights
 from ..base.words import pluralize, quote_names
-from .framework import adopt
+from .framework import adopt, refuse_unbuilt
 from .kinds import dtype_name, packed_weights, shape_words
 from .split import propose_split
-from .walk import kind_of, uncompiled
+from .walk import kind_of, uncompiled, walk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,6 +149,7 @@ def load_weights(
     model = adopt(model)
     if not isinstance(model, nn.Module):
         raise TypeError(f"A torch.nn.Module is wanted, not {type(model).__name__}: load_weights(model, 'weights.pt').")
+    refuse_unbuilt(walk(model))
     refuse_training(model, "session.load_weights(...) does it between two steps")
     return plan_weights(model, weights, strict, entry).carry_out()
 

@@ -225,6 +225,8 @@ def summary(
     else:
         examples = [Example(())]
     layers, examples, unfit = _built(layers, examples)
+    if unfit:
+        return make_summary(layers, error=unfit)
     found = trace_forward(layers, examples)
     if found.error is not None and not holds_tensors(found.example):
         if input is None and not more:
@@ -235,7 +237,7 @@ def summary(
         ) from found.error
     try:
         clash = found.clash.sentence if found.clash is not None else None
-        return make_summary(layers, found, error=unfit or clash)
+        return make_summary(layers, found, error=clash)
     finally:
         if found.error is not None:
             clear_frames(found.error)

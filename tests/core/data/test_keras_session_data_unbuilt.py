@@ -149,3 +149,11 @@ def test_numbers_without_a_row_are_told_before_a_run():
     model = keras.Sequential([keras.Input((5,)), L.Embedding(10, 4, name="emb"), L.Flatten(), L.Dense(2)])
     with pytest.raises(ValueError, match=r"emb \(Embedding\) wants whole numbers from 0 to 9"):
         dlw.Session(model, train=(np.full((6, 5), 10), np.arange(6) % 2))
+
+
+def test_a_torch_module_around_layers_without_a_shape_is_built_before_the_optimizer():
+    model = torch.nn.Sequential(L.Dense(4), torch.nn.Linear(4, 2))
+    session = dlw.Session(model, train=(np.zeros((8, 5), "float32"), np.arange(8) % 2))
+    assert sum(one.numel() for one in session.model.parameters()) == 5 * 4 + 4 + 4 * 2 + 2
+    moved = {id(one) for group in session._run.loop.optimizer.param_groups for one in group["params"]}
+    assert moved == {id(one) for one in model.parameters()}

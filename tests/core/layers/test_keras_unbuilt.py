@@ -154,8 +154,11 @@ def test_a_batch_shows_the_model_as_it_will_be_and_leaves_it(kind, how):
     model = kind()
     before = [layer.built for layer in model._flatten_layers()], len(model.weights)
     table = dlw.summary(model, **how)
-    assert ([layer.built for layer in model._flatten_layers()], len(model.weights)) == before
-    assert "The model is not built yet; this is a copy of it, built for inputs of 28×28×1." in table.notes
+    if "The model was built for inputs of 28×28×1." in table.notes:  # Keras cannot copy it
+        assert keras.backend.backend() != "torch"
+    else:
+        assert ([layer.built for layer in model._flatten_layers()], len(model.weights)) == before
+        assert "The model is not built yet; this is a copy of it, built for inputs of 28×28×1." in table.notes
     model(keras.ops.zeros((1, 28, 28, 1)))
     assert table.total_parameters == model.count_params()
     samples = len(how["input"]) if "input" in how else 1
@@ -167,3 +170,23 @@ def test_the_next_layer_has_the_number_that_it_would_have_had():
     number = int(L.Dense(3).name.rpartition("_")[2])
     dlw.summary(model, input_shape=(28, 28, 1))
     assert L.Dense(3).name == f"dense_{number + 1}"
+
+
+def test_several_inputs_are_named_in_the_line():
+    class Pair(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = L.Dense(3)
+
+        def call(self, left, right, training=None):
+            return self.dense(left) + self.dense(right)
+
+    said = dlw.summary(Pair()).error
+    assert "Call it once, model(left[:1], right[:1]); or pass a batch here, summary(model, (left, right))." in said
+
+
+@pytest.mark.parametrize("ask", [lambda model: dlw.with_head(model, 5), lambda model: dlw.load_weights(model, {})])
+def test_what_wants_weights_says_that_there_are_none_yet(ask):
+    with pytest.raises(ValueError, match=r"conv \(Conv2D\) is its first layer that needs a shape") as caught:
+        ask(cnn())
+    assert "pass a batch here" not in str(caught.value)

@@ -18,10 +18,12 @@ def find_unbuilt(layers: Sequence[Layer]) -> Layer | None:
     Keras's `model.built` does not tell: `build(28)`, or a `build` of one's own that does nothing, sets it while no
     layer is built. A layer that a model never calls needs none: the model has been called, and has weights.
     """
-    model = _keras(layers[0])
-    if not is_layer(type(model)) or model.built and model._called and model.weights:
-        return None
-    waiting = [one for one in layers if is_layer(type(_keras(one))) and not _keras(one).built and _builds(_keras(one))]
+    model, own = _keras(layers[0]), [one for one in layers if is_layer(type(_keras(one))) and _builds(_keras(one))]
+    if is_layer(type(model)):
+        called = model.built and model._called and model.weights
+    else:  # a torch module around layers of Keras
+        called = any(_keras(one).built and _keras(one)._called for one in own)
+    waiting = [] if called else [one for one in own if not _keras(one).built]
     # A model asks the layers inside for their shapes; one without any makes its weights itself.
     return next((one for one in waiting if not _is_model(_keras(one)) or not _keras(one)._layers), None)
 
@@ -29,7 +31,7 @@ def find_unbuilt(layers: Sequence[Layer]) -> Layer | None:
 def say_unbuilt(layers: Sequence[Layer], call: str = "summary") -> str:
     """Say which layer needs a shape, and what to write.
 
-    "" where the model is built. `call` is how the function is reached that takes a batch.
+    "" where the model is built. `call` is how the function is reached that takes a batch; "" for none.
     """
     if (first := find_unbuilt(layers)) is None:
         return ""
@@ -40,14 +42,20 @@ def say_unbuilt(layers: Sequence[Layer], call: str = "summary") -> str:
     waits = f"{_place(first)} is its first layer that needs" if first.path else "it needs"
     said = f"{layers[0].kind} is not built yet: {waits} a shape."
     said += "".join(f" {one}" for one in (_say_built_nothing(model), *idle_shapes(layers)) if one)
+    needed, line = _needed(model), "Call it once, model(X[:1])"
     if is_sequential(model):
         line = f"Begin it with keras.Input({shape})"
+    elif len(needed) > 1:
+        line, sizes = f"Call it once, model({', '.join(f'{name}[:1]' for name in needed)})", ""
+    elif not is_layer(type(model)):
+        sizes = ""
     elif model.built or not _builds(model):
-        line = f"Call it once, model(X[:1]) or model(keras.ops.zeros({(1, *shape)}))"
+        line += f" or model(keras.ops.zeros({(1, *shape)}))"
     else:
-        line = f"Call it once, model(X[:1]), or write model.build({(None, *shape)})"
+        line += f", or write model.build({(None, *shape)})"
     line += f", with your own {sizes}" if sizes else ""
-    return f"{said} {line}; or pass a batch here, {call}(model, X[:1])."
+    batch = f"({', '.join(needed)})" if len(needed) > 1 else "X[:1]"
+    return f"{said} {line}{f'; or pass a batch here, {call}(model, {batch})' if call else ''}."
 
 
 def say_open(layers: Sequence[Layer], call: str = "summary") -> str:
@@ -72,8 +80,6 @@ def idle_shapes(layers: Sequence[Layer]) -> list[str]:
 
     Keras asks the first layer of a Sequential for it, and no other.
     """
-    if not is_layer(type(_keras(layers[0]))):
-        return []
     asked = {id(one.layers[0]) for one in map(_keras, layers) if is_sequential(one) and one.layers}
     return [
         f"input_shape={_argument(_keras(layer))} does nothing in {_place(layer)}: Keras asks the first layer of a "
@@ -96,9 +102,18 @@ def _likely_shape(layers: Sequence[Layer], first: Layer) -> tuple[tuple[int, ...
     return example_shape(_keras(first), flattened="Flatten" in before)
 
 
+def _needed(model: Any) -> list[str]:
+    """Return the names of the inputs that a model needs."""
+    if not is_layer(type(model)):
+        return []
+    every = model._call_signature.parameters.values()
+    free = [one for one in every if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD) and one.default is one.empty]
+    return [one.name for one in free if one.name not in ("training", "mask")]
+
+
 def _say_built_nothing(model: Any) -> str:
     """Say what a `build` did that built no layer."""
-    if not model.built:
+    if not is_layer(type(model)) or not model.built:
         return ""
     given = next(iter((model._build_shapes_dict or {}).values()), None)
     if given is not None and not isinstance(given, (tuple, list)):
