@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, partial
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -44,13 +44,16 @@ def channels_last(model: Any) -> bool:
     return _adapter(type(handed_over(model))) is not None
 
 
-def added_losses(model: Any) -> Callable[[], list[torch.Tensor]] | None:
-    """Return what lists the losses that a call added, or None."""
+def added_losses(model: Any) -> Any:
+    """Return what lists the losses that a call added, or None.
+
+    It has `renew()`, for when the model's layers may be others.
+    """
     if not isinstance(model, nn.Module) or _adapter(type(model)) is None:
         return None
-    from .keras.additions import list_added_losses
+    from .keras.additions import AddedLosses
 
-    return partial(list_added_losses, model)
+    return AddedLosses(model)
 
 
 def constraints(model: Any) -> list[Callable[[], None]]:

@@ -197,6 +197,8 @@ class Loop:
         self.average.renew()
         self.parameters = list(self.model.parameters())
         self._constraints = constraints(self.model)
+        if self.objective.added is not None:
+            self.objective.added.renew()
         beside = self.objective.companions
         self._beside = [one for one in beside.parameters().values() if one.requires_grad]
         buffers = [*self.model.buffers(), *(b for root in beside.roots.values() for b in root.buffers())]

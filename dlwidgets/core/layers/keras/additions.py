@@ -8,9 +8,26 @@ from typing import Any
 import torch
 
 
-def list_added_losses(model: Any) -> list[torch.Tensor]:
-    """Return what regularizers and `add_loss` gave in the last call, as scalars."""
-    return [one if not one.ndim else one.sum() for one in model.losses]
+class AddedLosses:
+    """Lists what regularizers and `add_loss` gave in a model's last call.
+
+    Keras walks over all layers for that; here it is asked only where some can have given any.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.renew()
+
+    def renew(self) -> None:
+        """Take notice that the model's layers may be others."""
+        self._layers = self._model._flatten_layers()
+        self._regularized = any(one.regularizer is not None for one in self._model.weights)
+
+    def __call__(self) -> list[torch.Tensor]:
+        """Return the losses as scalars, in Keras's order."""
+        if not self._regularized and not any(layer._losses for layer in self._layers):
+            return []
+        return [one if not one.ndim else one.sum() for one in self._model.losses]
 
 
 def list_constraints(model: Any) -> list[Callable[[], None]]:
