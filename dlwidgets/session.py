@@ -171,8 +171,8 @@ class Session(HasTraits):
         `accumulate` or `epochs` makes its steps more or fewer: the rest of its curve is drawn out, or in.
     batch_size : samples a step; None: 32, or what a DataLoader brings.
     epochs : how many epochs `start()` and `fit()` train; None: 10, unless they are told how many.
-    clip : gradient clipping: None, a norm as 1.0, ("norm" | "value" | "adaptive", limit), or "adaptive"
-        (AGC).
+    clip : gradient clipping: None, a norm as 1.0, ("norm" | "value" | "adaptive" | "each", limit), or "adaptive"
+        (AGC); "each" is the norm of each tensor's own gradient.
     weight_decay : None: what the optimizer has by default.
     classes : the names of the classes, in the order of the model's outputs, or name -> number (or back).
     target : the column of a DataFrame, or the entry of a dict batch, that is to be predicted.

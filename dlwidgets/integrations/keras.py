@@ -262,14 +262,14 @@ class Fit(Host):
     def clip(self) -> Clip:
         one = self._optimizer
         if one.clipnorm:
-            return Clip()
+            return Clip("each", float(one.clipnorm))
         if one.global_clipnorm:
             return Clip("norm", float(one.global_clipnorm))
         return Clip("value", float(one.clipvalue)) if one.clipvalue else Clip()
 
     def set_clip(self, clip: Clip) -> str:
         one = self._optimizer
-        one.clipnorm = None
+        one.clipnorm = clip.limit if clip.mode == "each" else None
         one.global_clipnorm = clip.limit if clip.mode == "norm" else None
         one.clipvalue = clip.limit if clip.mode == "value" else None
         if not self._traced:

@@ -22,7 +22,7 @@ from .control import Control, Writer
 if TYPE_CHECKING:
     from ..base.history import History
 
-CLIP_MODES = ("off", "norm", "value", "adaptive")
+CLIP_MODES = ("off", "norm", "value", "adaptive", "each")
 #: What stands for a limit that was not given. Adaptive: lambda of Brock et al. 2021, section 4.1.
 _LIMITS = {"adaptive": 0.01}
 #: A unit whose weights have a smaller norm is clipped as if they had this one (Brock et al. 2021).
@@ -33,7 +33,8 @@ _MIN_NORM = 1e-3
 class Clip:
     """Gradient clipping: by what rule, and how tightly.
 
-    "off"; by total "norm" (Pascanu et al. 2013); by "value" of each element; or "adaptive" (AGC, Brock et al.
+    "off"; by total "norm" (Pascanu et al. 2013); by the norm of "each" tensor alone; by "value" of each element; or
+    "adaptive" (AGC, Brock et al.
     2021, "High-Performance Large-Scale Image Recognition Without Normalization"): the gradient of each unit,
     a row of a matrix or a filter, is scaled down where its norm is more than `limit` times that of the unit's
     weights. Biases and gains count as one unit each. As in the paper the last linear layer is left out.
@@ -86,7 +87,10 @@ class Clip:
                 nn.utils.clip_grads_with_norm_(some, self.limit, total)
             factor = min(1.0, self.limit / (norm + 1e-6))
             return norm * factor, factor < 1
-        if self.mode == "value":
+        if self.mode == "each":
+            norms = [float(nn.utils.clip_grad_norm_(one, self.limit)) for one in parameters]
+            clipped = self.limit < max(norms) + 1e-6
+        elif self.mode == "value":
             if clipped := max(map(_largest_element, parameters)) > self.limit:
                 for some in by_mesh(parameters):
                     nn.utils.clip_grad_value_(some, self.limit)
@@ -298,9 +302,12 @@ _CALLS = {
     "norm": "nn.utils.clip_grad_norm_(model.parameters(), {})",
     "value": "nn.utils.clip_grad_value_(model.parameters(), {})",
     "adaptive": "clip_adaptively({}, {})",
+    "each": "[nn.utils.clip_grad_norm_(parameter, {}) for parameter in model.parameters()]",
 }
-_NAMES = {"norm": "max_norm", "value": "max_value", "adaptive": "max_ratio"}
-_WORDS = {"norm": "norm", "value": "value", "adaptive": "share of their weights' norm"}
+_NAMES = {"norm": "max_norm", "value": "max_value", "adaptive": "max_ratio", "each": "max_norm_of_each"}
+_WORDS = {
+    "norm": "norm", "value": "value", "adaptive": "share of their weights' norm", "each": "norm, each by itself",
+}  # fmt: skip
 
 _ADAPTIVE = '''
 def unit_norms(tensor):

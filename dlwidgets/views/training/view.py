@@ -33,6 +33,7 @@ _CLIP_TIPS = {
     "norm": "Scale all gradients so that their total L2 norm stays below",
     "value": "Cut each gradient element at",
     "adaptive": "Adaptive (AGC): hold each unit's gradient norm, over its weights' norm, below",
+    "each": "Scale the gradient of each tensor so that its own L2 norm stays below",
 }
 #: Clipping by these has a limit on a scale of its own, and keeps it apart from that of the others.
 _APART = ("adaptive",)
@@ -43,6 +44,13 @@ _STEP = _NOTCH / 5
 
 #: The least and the greatest value that a panel allows.
 Range = tuple[float, float]
+
+
+def _clip_choices(now: str) -> dict[str, Any]:
+    """Return the ways to clip: a rare one where in force."""
+    modes = [mode for mode in CLIP_MODES if mode != "each" or now == mode]
+    words = [(_CLIP_WORDS.get(mode, mode), mode) for mode in modes]
+    return {"options": words, "tooltips": [_CLIP_TIPS[mode] for mode in modes]}
 
 
 class TrainingPanel(Arranged):
@@ -111,10 +119,7 @@ class TrainingPanel(Arranged):
             continuous_update=False,
         )  # fmt: skip
         clip = Clip.read(session.clip)
-        self.clip = ipywidgets.ToggleButtons(
-            options=[(_CLIP_WORDS.get(mode, mode), mode) for mode in CLIP_MODES], value=clip.mode,
-            description="Clip gradients", tooltips=[_CLIP_TIPS[mode] for mode in CLIP_MODES],
-        )  # fmt: skip
+        self.clip = ipywidgets.ToggleButtons(description="Clip gradients", **_clip_choices(clip.mode), value=clip.mode)
         self.limit = log_slider("Clip at", _LIMITS, clip.limit, ".2g")
         #: The limits of the ways to clip that have their own, and, as "", of the others.
         self._kept_limits = {mode: Clip.read(mode).limit for mode in _APART} | {"": Clip().limit}
@@ -264,6 +269,9 @@ class TrainingPanel(Arranged):
                 self._show_size(value)
             else:
                 clip = Clip.read(value)
+                if clip.mode not in [mode for _, mode in self.clip.options]:
+                    for trait, value in _clip_choices(clip.mode).items():
+                        setattr(self.clip, trait, value)
                 self.clip.value = clip.mode
                 answer_anywhere(self.clip)
                 if clip.mode != "off":

@@ -62,7 +62,7 @@ def test_clipping_is_read_from_what_people_write(given, meant):
         (True, 'clip=True: pass None, a norm such as 1.0, or ("value", 0.5).'),
         ((1, 2, 3), 'clip=(1, 2, 3): pass None, a norm such as 1.0, or ("value", 0.5).'),
         ({"norm": 1}, "clip={'norm': 1}: pass None, a norm such as 1.0, or (\"value\", 0.5)."),
-        ("length", "clip has the mode 'length', which is none of off, norm, value, adaptive. A norm is a number: clip=1.0."),
+        ("length", "clip has the mode 'length', which is none of off, norm, value, adaptive, each. A norm is a number: clip=1.0."),
         (0, "clip has the limit 0: a positive number is wanted; None switches clipping off."),
         (-1.0, "clip has the limit -1.0: a positive number is wanted; None switches clipping off."),
         (math.inf, "clip has the limit inf: a positive number is wanted; None switches clipping off."),
@@ -77,19 +77,22 @@ def test_clipping_that_cannot_be_is_refused(given, sentence):
     assert str(caught.value) == sentence
 
 
-@given(limit=st.floats(1e-3, 1e2), mode=st.sampled_from(["norm", "value"]), dtype=st.sampled_from([torch.float32, torch.float64]))
+@given(limit=st.floats(1e-3, 1e2), mode=st.sampled_from(["norm", "value", "each"]), dtype=st.sampled_from([torch.float32, torch.float64]))
 def test_clipping_is_torchs_own(limit, mode, dtype):
     ours, theirs = model(dtype=dtype), model(dtype=dtype)
     after, _ = clip(ours, mode, limit)
     if mode == "norm":
         nn.utils.clip_grad_norm_(theirs.parameters(), limit)
+    elif mode == "each":
+        for parameter in theirs.parameters():
+            nn.utils.clip_grad_norm_(parameter, limit)
     else:
         nn.utils.clip_grad_value_(theirs.parameters(), limit)
     assert all(map(torch.equal, gradients(ours), gradients(theirs)))
     assert after == pytest.approx(float(total_norm(theirs.parameters())), rel=1e-5)
 
 
-@given(limit=st.floats(1e-4, 1e2), mode=st.sampled_from(["norm", "value", "adaptive"]), seed=st.integers(0, 20))
+@given(limit=st.floats(1e-4, 1e2), mode=st.sampled_from(["norm", "value", "adaptive", "each"]), seed=st.integers(0, 20))
 def test_a_step_counts_as_clipped_where_a_gradient_changed(limit, mode, seed):
     made = model(seed)
     before = gradients(made)

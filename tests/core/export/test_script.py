@@ -34,7 +34,7 @@ optimizer("NAdam", lr=0.01)
 for _task in Y:
     RUNS[f"task_{_task}"] = lambda task=_task: session(task, loss=None).fit()
 
-for _name, _clip in {"norm": 0.1, "value": ("value", 0.01), "adaptive": "adaptive"}.items():
+for _name, _clip in {"norm": 0.1, "value": ("value", 0.01), "adaptive": "adaptive", "each": ("each", 0.05)}.items():
     RUNS[f"clipped_by_{_name}"] = lambda clip=_clip: session(clip=clip).fit()
 
 

@@ -42,6 +42,7 @@ def flat(model):
         (lambda: OPT.SGD(0.05, weight_decay=0.01), 1e-4),
         (lambda: OPT.SGD(0.05, clipvalue=0.01), 1e-5),
         (lambda: OPT.SGD(0.05, global_clipnorm=0.1), 1e-4),
+        (lambda: OPT.SGD(0.05, clipnorm=0.05), 1e-4),
         (lambda: OPT.Adam(), 1e-2),
         (lambda: OPT.Adam(weight_decay=0.01), 1e-2),
         (lambda: OPT.AdamW(gradient_accumulation_steps=2), 1e-2),

@@ -481,6 +481,14 @@ def test_adaptive_clipping_has_a_limit_of_its_own(session, panel):
     assert session.clip == ("adaptive", 0.05)
 
 
+def test_a_rare_way_to_clip_is_offered_where_it_is_in_force(session, panel):
+    assert "each" not in [mode for _, mode in panel.clip.options]
+    session.clip = ("each", 0.5)
+    assert panel.clip.value == "each" and len(panel.clip.tooltips) == len(panel.clip.options) == 5
+    panel.clip.value = "norm"
+    assert session.clip == ("norm", 0.5)
+
+
 # -- side by side
 
 

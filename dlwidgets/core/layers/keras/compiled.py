@@ -103,7 +103,7 @@ def _read_optimizer(model: Any, given: Collection[str]) -> tuple[dict[str, Any],
 
 def _beside(optimizer: Any) -> dict[str, Any]:
     """Return what an optimizer does beside its rule, as options."""
-    clips = {"norm": optimizer.global_clipnorm or optimizer.clipnorm, "value": optimizer.clipvalue}
+    clips = {"norm": optimizer.global_clipnorm, "each": optimizer.clipnorm, "value": optimizer.clipvalue}
     return {
         "clip": next(((mode, float(limit)) for mode, limit in clips.items() if limit), None),
         "accumulate": optimizer.gradient_accumulation_steps or None,
@@ -113,11 +113,6 @@ def _beside(optimizer: Any) -> dict[str, Any]:
 
 def _differences(optimizer: Any, taken: Collection[str]) -> Iterator[str]:
     """Yield what is otherwise than in Keras, in sentences."""
-    if optimizer.clipnorm and "clip" in taken:
-        yield (
-            f"clipnorm={optimizer.clipnorm:g} of compile() clips the gradient of each tensor by its own norm; here it "
-            "is the norm of all together, as global_clipnorm has it."
-        )
     if "ema" in taken:
         yield "evaluate, predict and save have the averaged weights, which Keras's fit writes into the model."
     if int(optimizer.iterations):
