@@ -14,6 +14,7 @@ class FrameworkLoss(nn.Module):
     ----------
     compares : "multiclass", "labels" (0 or 1 for each output) or "numbers"; "" where its name does not tell.
     takes_probabilities : whether it wants these, or logits; None: as the model's outputs are.
+    takes_signs : whether targets of -1 are no, and not unknown.
     summed : whether it is a sum over the batch, no mean.
     by_samples : whether the loss of a set is the mean of its batches' by their samples.
     alike : torch's loss that is the same, as "CrossEntropyLoss"; "" for none.
@@ -23,6 +24,7 @@ class FrameworkLoss(nn.Module):
 
     compares: str = ""
     takes_probabilities: bool | None = None
+    takes_signs: bool = False
     summed: bool = False
     by_samples: bool = True
     alike: str = ""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..base.framework_loss import FrameworkLoss
 from ..base.ledger import Entry
 from ..base.state import Reference, dereference
 from ..data.losses import change_loss
@@ -53,6 +54,8 @@ class LossFunction(Control):
             loss = read_loss(value)
         except (TypeError, ValueError) as why:
             raise type(why)(str(why).replace("loss=", "loss_function=", 1)) from None
+        if isinstance(loss, FrameworkLoss):
+            return value if isinstance(value, str) else loss
         return type(loss).__name__ if isinstance(value, str) or value is type(loss) and _named(loss) else loss
 
     def task_of(self, wish: Any) -> Task:

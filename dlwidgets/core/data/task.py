@@ -463,7 +463,8 @@ def _infer_by_targets(targets: torch.Tensor, output: torch.Tensor, loss: Any, na
         return "regression", f"the loss is {kind}"
     if named and not flat:
         return "multilabel", "the targets are lists of labels"
-    sides = isinstance(loss, nn.SoftMarginLoss) and bool(((known == 1) | (known == -1)).all())
+    by_side = isinstance(loss, nn.SoftMarginLoss) or getattr(loss, "takes_signs", False)
+    sides = by_side and bool(((known == 1) | (known == -1)).all())
     shares = by_label and bool(((labels >= 0) & (labels <= 1)).all()) and not zero_one
     if targets.ndim <= 2 and (sides or shares):
         return ("binary" if flat and columns == 1 else "multilabel"), f"the loss is {kind}"

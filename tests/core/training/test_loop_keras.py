@@ -243,3 +243,26 @@ def test_a_step_of_a_persons_own_gets_the_keras_model():
     assert all(one is model for one in met)
     loss = keras.losses.SparseCategoricalCrossentropy()
     assert_same_weights(model, train_plainly(draw_model(), IMAGES, CLASSES, loss, 1))
+
+
+def test_another_loss_of_keras_takes_over_in_mid_run():
+    model = draw_model()
+    session = dlw.Session(model, (IMAGES, np.eye(3)[CLASSES]), batch_size=16)
+    session.step(1)
+    session.loss_function = "categorical_focal_crossentropy"
+    session.step(1)
+    assert session.applied["loss_in_words"] == "CategoricalFocalCrossentropy" and not session.rejected
+    session.loss_function = keras.losses.CategoricalCrossentropy(label_smoothing=0.1)
+    session.step(1)
+    assert session.applied["label_smoothing"] == 0.1
+    session.loss_function = None
+    session.step(1)
+    assert session.applied["loss_in_words"] == "CategoricalCrossentropy"
+
+
+def test_a_hinge_takes_minus_one_for_no():
+    signs = np.where(CLASSES > 0, 1, -1)
+    session = dlw.Session(draw_model(None, 1), (IMAGES, signs), valid=(IMAGES, signs), loss=keras.losses.Hinge())
+    session.step(1)
+    assert session.notes[0].startswith("Binary")
+    np.testing.assert_array_equal(session.evaluate().scores.y_true.ravel(), signs > 0)

@@ -73,6 +73,10 @@ class KerasLoss(FrameworkLoss):
         return None if logits is None else not logits
 
     @property
+    def takes_signs(self) -> bool:  # type: ignore[override]
+        return self.__name__ in ("Hinge", "SquaredHinge")
+
+    @property
     def reduction(self) -> str:
         """ "sum", "none", or that of a mean."""
         return self.loss.reduction or "none"
