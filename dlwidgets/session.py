@@ -137,8 +137,8 @@ class Session(HasTraits):
     Parameters
     ----------
     model : the module to train; of a Keras model that was compiled, what is not given here is taken from `compile()`,
-        and `notes` say so. It stays yours: when nothing runs, its train/eval flags, its device and the
-        global random generators are as you left them.
+        and `notes` say so; one that is not built yet is built by the data. It stays yours: when nothing runs, its
+        train/eval flags, its device and the global random generators are as you left them.
     train : `(X, y)` of tensors or arrays (axis 0 counts samples), a pandas DataFrame with `target=`, a
         map-style Dataset, an iterable of batches, or a DataLoader (its collate and workers are respected).
     valid : the same for validation; a number between 0 and 1 holds out that share of `train`; None for none.
