@@ -214,9 +214,9 @@ def _gates(layer: nn.Module, draw: Draw, part: int) -> Filters:
 def _attention(layer: Any, draw: Draw) -> Filters:
     names, axes = ("query", "key", "value"), ("matrix", "unit", "input")
     if own := attention_of(layer):
-        # One beside the other where they are of one size, else the queries' alone.
+        # Beside each other as far as they are of one size: fewer heads may share keys and values.
         shown = {name: one for name, one in own.items() if one.shape == own["query"].shape}
-        note = "" if len(shown) == len(own) else f"{' and '.join(shown)} alone, which are of one size"
+        note = "the queries' matrix alone" if len(shown) == 1 else ""
         return Filters(draw("maps", axes, torch.stack([*shown.values()]), names=tuple(shown), note=note))
     if layer.in_proj_weight is not None:
         maps = layer.in_proj_weight.detach().clone().unflatten(0, (3, -1))

@@ -103,6 +103,14 @@ def test_attention_weights_are_the_scores_that_keras_returns(options, causal):
     assert same(found["mha"], by_tutorial(model, "mha", SIGNALS))
 
 
+def test_heads_that_share_keys_have_weights_of_their_own():
+    given = keras.Input((12, 5))
+    attention = layers.GroupQueryAttention(4, num_query_heads=4, num_key_value_heads=2, name="grouped")
+    model = keras.Model(given, attention(given, given))
+    theirs = attention(SIGNALS, SIGNALS, return_attention_scores=True)[1].detach()
+    assert torch.allclose(activations(model, SIGNALS)["grouped[attention]"], theirs, atol=1e-6)
+
+
 def test_attention_passes_over_what_is_masked():
     given = keras.Input((7,))
     hidden = layers.Embedding(9, 4, mask_zero=True)(given)

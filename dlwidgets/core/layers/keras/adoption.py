@@ -91,7 +91,7 @@ _COUNTERPARTS: dict[str, type] = {
     "SeparableConv1D": nn.Conv1d, "SeparableConv2D": nn.Conv2d, "AlphaDropout": nn.AlphaDropout,
     "GaussianDropout": nn.Dropout, "GaussianNoise": nn.Dropout, "RMSNormalization": nn.RMSNorm,
     "LSTM": nn.LSTM, "GRU": nn.GRU, "SimpleRNN": nn.RNN, "RNN": nn.RNNBase,
-    "MultiHeadAttention": nn.MultiheadAttention, "Flatten": nn.Flatten,
+    "MultiHeadAttention": nn.MultiheadAttention, "GroupedQueryAttention": nn.MultiheadAttention, "Flatten": nn.Flatten,
     "Activation": nn.Identity,  # by its function
 }  # fmt: skip
 #: What a layer Activation does, by the name of its function.
