@@ -31,6 +31,9 @@ class FrameworkLoss(nn.Module):
     cure: str = ""
     source: str = ""
 
+    #: What has a label smoothing, where it has none itself.
+    smoothed = "CrossEntropyLoss has"
+
     def hint(self, targets: Any, output: Any) -> str:
         """Return what may help where it failed; "" for nothing."""
         return ""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from torch.nn.modules.dropout import _DropoutNd
 
 from ..base.ledger import Entry
 from ..base.numbers import read_fraction, read_optional
-from ..layers.framework import is_foreign
+from ..layers.framework import dropout_rate_of, refuse_dropout
 from ..layers.structure import expression_of
-from ..layers.walk import module_at
-from ..layers.walk import uncompiled
+from ..layers.walk import module_at, uncompiled
 from .control import Control, Panel, PanelRow, Writer
 from .patterns import ByPattern, list_few, read_by_pattern, setting_of, single_setting
 
@@ -20,7 +18,8 @@ from .patterns import ByPattern, list_few, read_by_pattern, setting_of, single_s
 class DropoutRates:
     """Sets and restores the rates of a model's dropout layers.
 
-    They are `nn.Dropout`, its kin for channels, and alpha dropout; what `nn.LSTM` keeps as a number stays.
+    They are `nn.Dropout`, its kin for channels, and alpha dropout, and those of Keras; what a recurrent layer keeps as
+    a number stays.
 
     Attributes
     ----------
@@ -31,31 +30,31 @@ class DropoutRates:
         self._model = model
         self.choice: ByPattern | None = None
         #: id -> the layer and the rate it was made with, of those that a pattern means.
-        self._own: dict[int, tuple[_DropoutNd, float]] = {}
+        self._own: dict[int, tuple[nn.Module, float]] = {}
 
-    def layers(self) -> dict[str, _DropoutNd]:
+    def layers(self) -> dict[str, nn.Module]:
         """Return path -> dropout layer, in the model's order."""
         found = uncompiled(self._model).named_modules()
-        return {path: module for path, module in found if isinstance(module, _DropoutNd)}
+        return {path: module for path, module in found if dropout_rate_of(module)}
 
     def rates(self) -> dict[str, float]:
         """Return path -> the rate in force."""
-        return {path: module.p for path, module in self.layers().items()}
+        return {path: _rate(module) for path, module in self.layers().items()}
 
     def own(self) -> dict[str, float]:
         """Return path -> the rate that the layer was made with."""
-        return {path: self._own.get(id(layer), (layer, layer.p))[1] for path, layer in self.layers().items()}
+        return {path: self._own.get(id(layer), (layer, _rate(layer)))[1] for path, layer in self.layers().items()}
 
     def put(self, choice: ByPattern | None) -> str | None:
         """Put a choice in force, and return in words what changed."""
         changed = []
         for path, module in self.layers().items():
-            own = self._own.get(id(module), (module, module.p))
+            own = self._own.get(id(module), (module, _rate(module)))
             wanted = setting_of(choice, path)
             rate = own[1] if wanted is None else wanted
-            if rate != module.p:
-                changed.append(f"{path or 'the model'} {module.p:g} to {rate:g}")
-                module.p = rate
+            if rate != _rate(module):
+                changed.append(f"{path or 'the model'} {_rate(module):g} to {rate:g}")
+                setattr(module, dropout_rate_of(module), rate)
             if wanted is None:
                 self._own.pop(id(module), None)
             else:
@@ -73,9 +72,13 @@ class DropoutRates:
         layers = self.layers()
         for path, layer in layers.items():
             if id(layer) in self._own and path not in state["own"]:
-                layer.p = self._own[id(layer)][1]
+                setattr(layer, dropout_rate_of(layer), self._own[id(layer)][1])
         self._own = {id(layers[p]): (layers[p], rate) for p, rate in state["own"].items() if p in layers}
         self.put(None if state["choice"] is None else ByPattern(state["choice"]))
+
+
+def _rate(layer: nn.Module) -> float:
+    return getattr(layer, dropout_rate_of(layer))
 
 
 class DropoutWriter(Writer):
@@ -91,8 +94,8 @@ class DropoutWriter(Writer):
             wanted = setting_of(entry.asked, path)
             rate = self._own[path] if wanted is None else wanted
             if rate != now:
-                key = "rate" if is_foreign(module_at(self.script.model, path)) else "p"
-                lines.append(f"{expression_of(self.script.model, path)}.{key} = {rate!r}")
+                name = dropout_rate_of(module_at(self.script.model, path))
+                lines.append(f"{expression_of(self.script.model, path)}.{name} = {rate!r}")
                 self._now[path] = rate
         return lines
 
@@ -119,7 +122,11 @@ class Dropout(Control):
             return read_optional(rate, read_fraction, f"dropout has the rate {rate!r}: {wanted}")
 
         layers = self.loop.dropout.layers()
-        return read_by_pattern(self.loop.model, self.name, value, layers, "dropout layer", read_rate)
+        choice = read_by_pattern(self.loop.model, self.name, value, layers, "dropout layer", read_rate)
+        for path, layer in layers.items():
+            if setting_of(choice, path) and (why := refuse_dropout(layer)):
+                raise ValueError(f"dropout: {path!r} {why}.")
+        return choice
 
     def now(self) -> ByPattern | None:
         return self.loop.dropout.choice

@@ -17,6 +17,7 @@ from ..base.state import Reference, dereference, read_attributes, write_attribut
 from ..base.words import pluralize, quote_error, quote_names
 from ..data.losses import change_loss
 from ..data.task import TASKS, Task
+from ..layers.framework import follow_parameters, keeps_activation, train_flag
 from ..layers.head import (
     NewOutput,
     ask_model,
@@ -76,6 +77,8 @@ class HeadWriter(Writer):
             return
         if script.loop.objective.companions.optimizers:
             raise Unwritable("a head was exchanged that training_step= may move by an optimizer of its own")
+        if train_flag(script.model) != "requires_grad":
+            raise Unwritable("the head of a Keras model was exchanged in the run, and not before it")
         control: Any = next(one for one in script.controls if one.name == "head")
         if control.by_hand:
             raise Unwritable("a head was exchanged that had been frozen by hand, of which the ledger knows nothing")
@@ -187,6 +190,11 @@ class Head(Control):
         seed = self.steering.seed + times if seed is None else read_integer(seed)
         model = uncompiled(self.loop.model)
         plan = [] if layer is None and own_method(model) else plan_outputs(model, count, layer)
+        if odd := [one.path for one in plan if not keeps_activation(one.layer, one.outputs)]:
+            raise ValueError(
+                f"{odd[0]!r} would need another activation for {pluralize(count, 'class')}: make the model first, by "
+                f"dlw.with_head(model, {count}), and a session of that."
+            )
         if any(one.layer is model for one in plan):
             raise ValueError("The model is the one layer itself: make another, as nn.Linear(16, 3).")
         return NewHead(count, names, tuple((one.path, one.outputs) for one in plan), seed, times)  # type: ignore[arg-type]
@@ -337,6 +345,7 @@ class Head(Control):
         elif standing is not None:
             for key, place in self._places.items():
                 place.put(standing.get(key, place.stood[0]))
+            follow_parameters(self.loop.model)
         self.last, self.by_hand = wish, state["by_hand"]
         _write_labels(self.loop.model, state["labels"])
         self.noted |= {_as_head(wish): list(map(tuple, those)) for wish, those in state["noted"]}
@@ -358,6 +367,7 @@ class Head(Control):
         try:
             for place in self._places.values():
                 place.put(next((one for one in place.stood if place.fits(one, shapes)), place.now))
+            follow_parameters(model)
             modules = dict(model.named_modules()) if self._places else {}
             for path, _, attributes in began.modules:
                 if path in modules:
@@ -366,6 +376,7 @@ class Head(Control):
         finally:
             for key, place in self._places.items():
                 place.put(now[key])
+            follow_parameters(model)
             for path, module in model.named_modules():
                 write_attributes(module, numbers.get(path, {}))
 
@@ -465,6 +476,7 @@ def _restored_on_error(model: nn.Module) -> Iterator[None]:
                 if [*map(id, now.values())] != [*map(id, before.values())]:
                     now.clear()
                     now.update(before)
+        follow_parameters(model)
         for module, own in numbers:
             write_attributes(module, own)
         _write_labels(model, labels)

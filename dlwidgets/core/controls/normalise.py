@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from ..base.ledger import Entry
 from ..base.words import did_you_mean, pluralize
+from ..layers.framework import refuse_rule, unit_axis
 from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
 from .control import Control, Panel, PanelRow, Unwritable, Writer, parse_number
@@ -26,7 +27,6 @@ from .patterns import ByPattern, read_by_pattern, setting_of, single_setting
 MODES = ("unit", "unit_dim1", "max_norm", "weight_norm")
 #: The norm that a unit's weights may have at most, where none was given (Srivastava et al. 2014: 3 or 4).
 _MAX_NORM = 3.0
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _ELSEWHERE = {
     "l2": "Plain L2 is weight_decay=1e-4.",
     "spectral": "Spectral norm is put on by torch.nn.utils.parametrizations.spectral_norm.",
@@ -159,15 +159,18 @@ class WeightNormalisation:
                 inside = ".parametrizations." in f".{path}."
                 if id(tensor) in seen or inside or is_lazy(tensor) or tensor.ndim < 2:
                     continue
-                if tensor.is_floating_point():
+                if tensor.is_floating_point() and (axis := unit_axis(module, key)) is not None:
                     seen.add(id(tensor))
                     name = f"{path}.{key}" if path else key
-                    found.append(WeightSlot(name, module, key, 1 if isinstance(module, _TRANSPOSED) else 0))
+                    found.append(WeightSlot(name, module, key, axis))
         return found
 
     def put(self, choice: ByPattern | None, optimizer: Optimizer) -> str:
         """Put a choice in force, as `Control.put`; return what changed."""
         slots = self.slots()
+        for slot in slots:
+            if why := refuse_rule(slot.module, setting_of(choice, slot.name)):
+                raise ValueError(f"{slot.name!r} {why}")
         rules = {slot.name: setting_of(choice, slot.name) for slot in slots}
         off = [slot for slot in slots if self._is_split(slot) and rules[slot.name] != "weight_norm"]
         wanted = [slot for slot in slots if rules[slot.name] == "weight_norm" and not self._is_split(slot)]
@@ -332,6 +335,13 @@ def unit_norm_of_inputs(weight):
 '''),
 }  # fmt: skip
 
+_UNIT_ON_AXIS = '''
+def unit_norm_axis_{axis}(weight):
+    """Return a weight with each unit, along axis {axis}, scaled to an L2 norm of 1."""
+    turned = weight.transpose(0, {axis})
+    return torch.nn.functional.normalize(turned.flatten(1), dim=1).view_as(turned).transpose(0, {axis})
+'''
+
 _SPLIT = '''
 def split(layer, name, dim):
     """Split a weight into length and direction, which the optimizer moves in its place."""
@@ -418,7 +428,9 @@ class NormaliseWriter(Writer):
     def _projection(self, rule: Any, axis: int) -> str:
         if rule not in ("unit", "unit_dim1"):
             return f"lambda weight: torch.renorm(weight, 2, {axis}, {rule[1]!r})"
-        name, text = _PROJECTIONS[rule, axis if rule == "unit" else 0]
+        name, text = _PROJECTIONS.get((rule, axis if rule == "unit" else 0)) or (
+            f"unit_norm_axis_{axis}", _UNIT_ON_AXIS.format(axis=axis)
+        )  # fmt: skip
         self.script.sources.imports.add("from torch import nn")
         if text.strip("\n") not in self.script.definitions:
             self.script.definitions.append(text.strip("\n"))

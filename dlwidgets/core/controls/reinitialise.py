@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from ..base.ledger import Entry
 from ..base.numbers import read_count
 from ..base.random_state import RandomStates
 from ..base.words import did_you_mean, pluralize, quote_error, quote_names
+from ..layers.framework import can_draw, draw_layer, kernels_of, train_flag
 from ..layers.structure import expression_of, has_wrapped_weight
 from ..layers.walk import module_at, uncompiled
 from .control import Control, Unwritable, Writer
@@ -94,6 +96,7 @@ def plan_drawings(model: nn.Module, wish: Redrawn) -> list[Drawing]:
 def _find_drawings(model: nn.Module, path: str, layer: nn.Module, init: str | None) -> Iterator[Drawing]:
     own = {name: one for name, one in layer._parameters.items() if one is not None}
     weights = [name for name, one in own.items() if one.ndim > 1]
+    draws = can_draw(layer) or callable(getattr(layer, "reset_parameters", None))
     if init is not None and weights and not isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
         if odd := [name for name in own if name not in weights and "bias" not in name]:
             how = INITS[init].__name__
@@ -103,14 +106,31 @@ def _find_drawings(model: nn.Module, path: str, layer: nn.Module, init: str | No
         yield Drawing(f"{path}.out_proj" if path else "out_proj", layer.out_proj, None)
         yield Drawing(path, layer, None)
         return
-    elif callable(getattr(layer, "reset_parameters", None)) and (init is None or own or statistics_of(layer)):
+    elif draws and (init is None or own or statistics_of(layer)):
         yield Drawing(path, layer, None)
         return
     elif own:
-        what = f"no reset_parameters() that draws its {next(iter(own))}"
+        method = "reset_parameters()" if train_flag(layer) == "requires_grad" else "get_config()"
+        what = f"no {method} that draws its {next(iter(own))}"
         raise ValueError(f"{_title(path, layer)} has {what}.{_others(model)}")
     for name, child in layer.named_children():
         yield from _find_drawings(model, f"{path}.{name}" if path else name, child, init)
+
+
+def _draw_in_order(init: Callable[..., Any], layer: nn.Module, parameter: nn.Parameter) -> None:
+    """Draw a weight with its axes in torch's order."""
+    name = next(name for name, one in layer._parameters.items() if one is parameter)
+    init((kernels_of(layer) or {}).get(name, parameter))
+
+
+def _with_reset(layer: nn.Module) -> nn.Module:
+    """Return a layer as `draw_layers` takes it, with `reset_parameters()`."""
+    if not can_draw(layer):
+        return layer
+    stands_for = nn.Module()
+    stands_for.reset_parameters = lambda: draw_layer(layer)  # type: ignore[method-assign]
+    stands_for._parameters |= layer._parameters
+    return stands_for
 
 
 def find_drawable(model: nn.Module) -> tuple[list[str], list[str]]:
@@ -152,7 +172,8 @@ def _title(path: str, layer: nn.Module) -> str:
 def _others(model: nn.Module) -> str:
     """Return a sentence that names the layers that can be drawn anew."""
     named = uncompiled(model).named_modules()
-    names = [path for path, module in named if path and callable(getattr(module, "reset_parameters", None))]
+    draws = [(path, can_draw(one) or callable(getattr(one, "reset_parameters", None))) for path, one in named if path]
+    names = [path for path, can in draws if can]
     return f" Layers that have it are {quote_names(names, 6)}." if names else ""
 
 
@@ -182,6 +203,8 @@ class ReinitialiseWriter(Writer):
         script = self.script
         if not script.changed("reinitialise"):
             return
+        if train_flag(script.model) != "requires_grad":
+            raise Unwritable("layers of a Keras model were drawn anew in the run")
         if any("weight_norm" in (rule or {}).values() for rule in script.ever("normalise")):
             raise Unwritable("layers were drawn anew in a run with weights that were split by weight_norm")
         if script.loop.objective.companions.optimizers:
@@ -260,7 +283,8 @@ class Reinitialise(Control):
         parameters = list({id(one): one for drawing in plan for one in drawing.parameters}.values())
         with _restored_on_error([drawing.layer for drawing in plan], loop.optimizer), torch.no_grad():
             for drawing in plan:
-                draw_layers([drawing.layer], loop.optimizer, drawing.init and INITS[drawing.init])
+                init = drawing.init and partial(_draw_in_order, INITS[drawing.init], drawing.layer)
+                draw_layers([_with_reset(drawing.layer)], loop.optimizer, init)
         loop.average.restart(parameters)
         layers = {id(module) for drawing in plan for module in drawing.layer.modules()}
         loop.proofs.forget(

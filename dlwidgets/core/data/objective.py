@@ -264,7 +264,8 @@ class SmoothedLoss:
             name = self._task.loss_name
             if self._custom:
                 name = f"the loss is what {'training_step=' if self._task.own is None else 'the model'} returns, which"
-            raise ValueError(f"{name} has no label smoothing: CrossEntropyLoss has")
+            there = getattr(self._task.loss, "smoothed", "CrossEntropyLoss has")
+            raise ValueError(f"{name} has no label smoothing: {there}")
         self.wish, self.loss = wish, None
         if wish is None:
             return

@@ -330,12 +330,14 @@ def infer_task(
             f"{found.loss_name} compares each output with a number, and the targets are the numbers of classes: pass "
             "one-hot targets, or a loss of classes, as nn.CrossEntropyLoss()."
         )
-    if isinstance(loss, NLLOfProbabilities) and not looks_like_probabilities(task, output):
+    # A NaN in it is a fault of another kind, and is told of in the first step.
+    logits = not looks_like_probabilities(task, output) and bool(output.isfinite().all())
+    if isinstance(loss, NLLOfProbabilities) and logits:
         raise ValueError(
             "The model's outputs are no probabilities, which are 0 or more and sum to 1 for each sample: of logits the "
             "loss is nn.CrossEntropyLoss()."
         )
-    if isinstance(loss, FrameworkLoss) and loss.takes_probabilities and not looks_like_probabilities(task, output):
+    if isinstance(loss, FrameworkLoss) and loss.takes_probabilities and logits:
         last = "softmax" if task == "multiclass" else "sigmoid"
         raise ValueError(
             f"{found.loss_name} wants probabilities, and the model's outputs are none: pass loss={loss.cure}, which is "

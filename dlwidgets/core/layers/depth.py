@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from .framework import runs_in_order
 from .walk import module_at, uncompiled
 
 _LISTS = (nn.Sequential, nn.ModuleList)
@@ -52,11 +53,11 @@ def _entries(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
     """Yield path and module of what is not taken apart further."""
     children = [(name, child) for name, child in module.named_children() if next(child.parameters(), None) is not None]
     composite = Counter(type(child) for _, child in children if next(child.children(), None) is not None)
-    is_list = isinstance(module, _LISTS)
+    is_list = _is_list(module)
     for name, child in children:
         inside = f"{path}.{name}" if path else name
-        repeated = is_list and composite[type(child)] > 1 and type(child) not in _LISTS
-        if type(child) in _LISTS or (not repeated and (len(children) == 1 or _holds_blocks(child))):
+        repeated = is_list and composite[type(child)] > 1 and not _is_list(child)
+        if _is_list(child) or (not repeated and (len(children) == 1 or _holds_blocks(child))):
             yield from _apart(child, inside)
         else:
             yield inside, child
@@ -70,11 +71,15 @@ def _apart(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
         yield from _entries(module, path)
 
 
+def _is_list(module: nn.Module) -> bool:
+    return type(module) in _LISTS or runs_in_order(module)
+
+
 def _holds_blocks(module: nn.Module) -> bool:
     """Say whether a list of several blocks of one class is below."""
     for one in module.modules():
-        if isinstance(one, _LISTS):
-            kinds = Counter(type(child) for child in one if next(child.children(), None) is not None)
+        if _is_list(one):
+            kinds = Counter(type(child) for child in one._modules.values() if next(child.children(), None) is not None)
             if max(kinds.values(), default=0) > 1:
                 return True
     return False

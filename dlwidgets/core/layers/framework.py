@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.nn.modules.conv import _ConvTransposeNd
+from torch.nn.modules.dropout import _DropoutNd
 
 from ..base.compiled import Compiled
 from ..base.trees import find_stars
@@ -508,6 +510,38 @@ def tensor_of(value: Any) -> Any:
     return value._value if ours else value
 
 
+def dropout_rate_of(layer: Any) -> str:
+    """Return the attribute that is a dropout layer's rate, or ""."""
+    if isinstance(layer, _DropoutNd):
+        return "p"
+    return _settings().dropout_rate(layer) if _adapter(type(layer)) is not None else ""
+
+
+def runs_in_order(module: Any) -> bool:
+    """Say whether a model of a framework is layers and their order.
+
+    Keras's Sequential and Functional models are, which have no code of their own.
+    """
+    return _adapter(type(module)) is not None and module._obj_type() in ("Sequential", "Functional")
+
+
+def unit_axis(layer: Any, name: str) -> int | None:
+    """Return the axis of a weight that counts units, or None."""
+    if _adapter(type(layer)) is not None:
+        return _settings().find_unit_axis(layer, name)
+    return 1 if isinstance(layer, _ConvTransposeNd) else 0
+
+
+def refuse_rule(layer: Any, rule: Any) -> str:
+    """Say why a weight cannot be normalised so; "" where it can."""
+    return "" if _adapter(type(layer)) is None else _settings().lacks_rule(layer, rule)
+
+
+def refuse_dropout(layer: Any) -> str:
+    """Say why a dropout layer can drop nothing; "" where it can."""
+    return "" if _adapter(type(layer)) is None else _settings().lacks_seed(layer)
+
+
 def say_for(model: Any, text: str) -> str:
     """Return a text in the words of a model's framework."""
     if _adapter(type(handed_over(model))) is None:
@@ -515,6 +549,60 @@ def say_for(model: Any, text: str) -> str:
     from .keras.words import say
 
     return say(text)
+
+
+def output_size(layer: Any) -> int | None:
+    """Return how many values another framework's layer puts out, or None."""
+    return _heads().count_outputs(layer) if _adapter(type(layer)) is not None else None
+
+
+def renew_output(model: nn.Module, layer: Any, outputs: int) -> bool:
+    """Have another framework's layer put out so many values, drawn anew.
+
+    The layer stays where it stands. False of torch's layers, which are left alone.
+    """
+    if _adapter(type(layer)) is None:
+        return False
+    suits = _heads().fit_activation(layer, outputs)
+    _heads().draw(layer, outputs)
+    layer.activation = suits
+    adopt(model)
+    _heads().renew_shapes(_foreign_layers(model))
+    return True
+
+
+def keeps_activation(layer: Any, outputs: int) -> bool:
+    """Say whether a layer's activation suits so many outputs."""
+    return _adapter(type(layer)) is None or _heads().fit_activation(layer, outputs) is layer.activation
+
+
+def follow_parameters(model: nn.Module) -> None:
+    """Have another framework's layers go by the parameters that stand in them."""
+    if layers := _foreign_layers(model):
+        _heads().take_parameters(layers)
+        _heads().renew_shapes(layers)
+
+
+def can_draw(layer: Any) -> bool:
+    """Say whether another framework's layer can be drawn anew."""
+    return _adapter(type(layer)) is not None and _heads().is_drawable(layer)
+
+
+def draw_layer(layer: Any) -> None:
+    """Draw another framework's layer as it was first."""
+    _heads().draw(layer)
+
+
+def _heads() -> ModuleType:
+    from .keras import heads
+
+    return heads
+
+
+def _settings() -> ModuleType:
+    from .keras import settings
+
+    return settings
 
 
 def _freezing() -> ModuleType:

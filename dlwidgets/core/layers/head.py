@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from ..base.isolation import preserve_random_state
 from ..base.numbers import read_count, read_integer
 from ..base.words import did_you_mean, pluralize, quote_error
-from .framework import adopt, refuse_unbuilt
+from .framework import adopt, output_size, refuse_unbuilt, renew_output
 from .split import propose_split
 from .structure import has_wrapped_weight
 from .walk import kind_of, module_at, uncompiled, walk
@@ -81,7 +81,7 @@ def with_head(
     count, names = read_new_classes(classes)
     if copied:
         try:
-            model = copy.deepcopy(model)
+            model = adopt(copy.deepcopy(model))
         except Exception as error:  # noqa: BLE001 - a model may hold anything
             why = f"The {kind_of(uncompiled(model))} cannot be copied: {quote_error(error)}"
             raise ValueError(f"{why} with_head(..., copied=False) changes it itself.") from None
@@ -140,9 +140,10 @@ def replace_outputs(
     They are drawn from torch's random numbers. A model that is the one layer itself is not changed, but another.
     """
     whole = uncompiled(model)
-    if plan[0].layer is whole:
-        return _renewed(whole, plan[0].outputs)
-    made = {id(one.layer): _renewed(one.layer, one.outputs) for one in plan}
+    rest = [one for one in plan if not renew_output(whole, one.layer, one.outputs)]
+    if rest and rest[0].layer is whole:
+        return _renewed(whole, rest[0].outputs)
+    made = {id(one.layer): _renewed(one.layer, one.outputs) for one in rest}
     for module in whole.modules():
         for name, child in module._modules.items():
             if id(child) in made:
@@ -275,6 +276,8 @@ def _check(model: nn.Module, wanted: NewOutput) -> None:
             f"The weight of {title} is that of {shared[0]!r} as well (tied): it cannot have another number of rows. "
             "Put a layer of its own behind the model, or give it weights of its own first."
         )
+    if output_size(layer) is not None:
+        return
     odd = [name for name, one in layer.named_parameters() if name not in ("weight", "bias")]
     if odd or not callable(getattr(layer, "reset_parameters", None)):
         what = f"{odd[0]!r}, whose size for other classes is not known" if odd else "no reset_parameters()"
@@ -289,6 +292,8 @@ def _title(path: str, layer: nn.Module) -> str:
 
 def _size(layer: nn.Module) -> int | None:
     """Return how many values an output layer puts out, else None."""
+    if (size := output_size(layer)) is not None:
+        return size
     if isinstance(layer, _ConvNd):
         return layer.out_channels
     return layer.out_features if isinstance(layer, (nn.Linear, nn.Bilinear)) else None

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd
 
 from ..base.words import quote_names
-from .framework import adopt
+from .framework import acts_as, adopt
 from .summary import Summary, summary
 from .walk import HOLDERS, kind_of, module_at, uncompiled
 
@@ -148,14 +148,14 @@ class _Search:
         if backbones:
             order = self._in_order(names)
             after = order[max(map(order.index, backbones)) + 1 :]
-            heads = [one for one in after if not isinstance(module_at(self._root, one), _NORMS)]
+            heads = [one for one in after if not acts_as(module_at(self._root, one), _NORMS)]
             yield heads, f"{quote_names(backbones, 3)} {_are(backbones)} named as backbones are."
 
     def _layered(self, core: nn.Module, path: str, around: Sequence[nn.Module]) -> Iterator[_Found]:
         """Go by layers: what follows pooling, is dense, or last."""
         units = list(self._units(core, path))
         modules = [module_at(self._root, one) for one in units]
-        ends = [number for number, one in enumerate(modules) if isinstance(one, _ENDS)]
+        ends = [number for number, one in enumerate(modules) if acts_as(one, _ENDS)]
         for end in ends[-1:]:
             after = [one for one, module in zip(units[end + 1 :], modules[end + 1 :]) if _held(module)]
             if any(map(_held, modules[:end])):
@@ -179,7 +179,7 @@ class _Search:
         names = [name for name, child in module._modules.items() if child is not None]
         for one in self._in_order(_join(path, name) for name in names):
             part = module_at(self._root, one)
-            ends = any(isinstance(inner, (*_ENDS, *_DENSE)) for inner in part.modules())
+            ends = any(acts_as(inner, (*_ENDS, *_DENSE)) for inner in part.modules())
             if type(part) in (nn.Sequential, *HOLDERS) and ends and not _is_dense(part, norms=True):
                 yield from self._units(part, one)
             else:
@@ -202,7 +202,7 @@ class _Search:
         paths = dict(root.named_modules())
         if len(backbone) == 1 and backbone[0] in paths:
             backbone = self._parts(paths[backbone[0]], backbone[0]) or backbone
-        last = next((one for one in backbone[::-1] if not isinstance(paths.get(one), _NORMS)), backbone[-1])
+        last = next((one for one in backbone[::-1] if not acts_as(paths.get(one), _NORMS)), backbone[-1])
         return f" {last!r} could train along with {'it' if len(heads) == 1 else 'them'}."
 
 
@@ -231,4 +231,4 @@ def _is_dense(module: nn.Module, norms: bool = False) -> bool:
     """Say whether all layers with parameters are dense; with `norms`, or norms."""
     own = [one for one in module.modules() if any(True for _ in one.parameters(recurse=False))]
     kinds = (*_DENSE, *_NORMS)
-    return all(isinstance(one, kinds) for one in own) and (norms or any(isinstance(one, _DENSE) for one in own))
+    return all(acts_as(one, kinds) for one in own) and (norms or any(acts_as(one, _DENSE) for one in own))

@@ -141,3 +141,27 @@ def test_each_phrase_for_keras_stands_in_the_doctor():
     for theirs, _ in PHRASES:
         words = theirs.replace("softmax out", "{0} out").replace("sigmoid out", "{0} out")
         assert theirs in joined or words in joined, theirs
+
+
+def test_the_first_nan_is_told_with_the_layer_that_made_it():
+    class Logarithm(keras.layers.Layer):
+        def call(self, x):
+            return keras.ops.log(x - 0.5)
+
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3, activation="relu"), Logarithm(name="bad"),
+        keras.layers.Flatten(), keras.layers.Dense(4, "softmax"),
+    ])  # fmt: skip
+    session = dlw.Session(model, (X, Y), loss="sparse_categorical_crossentropy", batch_size=32)
+    with pytest.raises(ArithmeticError):
+        session.step(1)
+    found = next(one for one in session.findings if one.rule == "loss_not_finite")
+    assert found.layer == "bad" and found.sentence.startswith("In bad came the first number that is not finite: log()")
+
+
+def test_the_preflight_leaves_all_variables_as_they_are():
+    model = cnn()
+    before = [one.value.detach().clone() for one in model.variables]
+    session = dlw.Session(model, (X, Y), loss="sparse_categorical_crossentropy", batch_size=32)
+    assert set(session.diagnose().outcome) == {"quiet", "not run"}
+    assert all(torch.equal(one, now.value) for one, now in zip(before, model.variables))

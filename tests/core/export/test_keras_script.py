@@ -47,6 +47,26 @@ def sequential():
 
 
 @RUNS.add
+def frozen():
+    """A base frozen and thawed in part, by layers, by a variable, and by a flag of before; other rates of dropout."""
+    keras.utils.clear_session()
+    base = keras.Sequential([
+        keras.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu", name="conv"),
+        layers.BatchNormalization(name="one"), layers.BatchNormalization(name="two"), layers.Dropout(0.3, name="drop"),
+    ], name="base")  # fmt: skip
+    base.get_layer("two").trainable = False
+    model = keras.Sequential([
+        keras.Input((8, 8, 1)), base, layers.Flatten(), layers.Dense(4, name="out", activation="softmax")
+    ])  # fmt: skip
+    made = session(model, IMAGES).step(1).freeze("base").step(1).unfreeze("base.one", "base.two").step(1)
+    made.dropout = {"base.drop": 0.6}
+    made.trainable = {"base.one": "weights", "out.bias": False}
+    made.step(1)
+    made.trainable = None
+    return made.fit()
+
+
+@RUNS.add
 def functional():
     """Two inputs, a layer that is called twice, a nested model, operations, and logits."""
     keras.utils.clear_session()

@@ -131,7 +131,8 @@ def _register(layer: nn.Module) -> list[nn.Module]:
         if [*held] != [*wanted] or any(held[name] is not one for name, one in wanted.items()):
             held.clear()
             held.update(wanted)
-    if "_torch_params" in attributes:  # all variables inside; a module for each layer, to be walked over
+    # All variables inside: Keras makes a module of them where there is none yet, which would be walked over.
+    if "_torch_params" in attributes or "_torch_params" not in vars(layer):
         vars(layer)["_torch_params"] = {one.path: one._value for one in layer.variables}
     # What stood there is found by its attribute still, as `_functional` and `_query_dense`.
     by_name = layer._obj_type() in ("Sequential", "Functional")

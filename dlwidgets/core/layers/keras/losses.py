@@ -57,6 +57,11 @@ class KerasLoss(FrameworkLoss):
         made = self.loss(*(one.cpu().numpy() for one in (targets, output)))
         return torch.as_tensor(np.array(made))
 
+    smoothed = "keras.losses.CategoricalCrossentropy has, of one-hot rows, as keras.utils.to_categorical(y) makes them"
+
+    def __repr__(self) -> str:
+        return self.source or self.__name__
+
     @property
     def __name__(self) -> str:
         """Its class in Keras, or the function that it wraps."""
