@@ -456,12 +456,13 @@ def explain_call(
 
 
 def idle_arguments(layers: Sequence[Layer]) -> list[str]:
-    """Say which arguments of layers do nothing where these stand."""
+    """Say which arguments do nothing where they stand, or are missing."""
     if not _has_foreign(layers):
         return []
+    from .keras.kinds import say_deaf
     from .keras.unbuilt import idle_shapes
 
-    return idle_shapes(layers)
+    return [*idle_shapes(layers), *say_deaf(layers)]
 
 
 def follows_statistics(module: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -9,6 +10,7 @@ keras = pytest.importorskip("keras")
 
 from keras import layers
 
+import dlwidgets as dlw
 from dlwidgets.core.layers.framework import acts_as
 from dlwidgets.core.layers.kinds import layer_arguments, wanted_input
 
@@ -88,3 +90,29 @@ def test_a_built_layer_says_what_it_wants(layer, shape, wanted):
 )  # fmt: skip
 def test_a_layer_acts_as_its_counterpart_of_torch_and_as_no_other(layer, kind):
     assert acts_as(layer(), kind) and not acts_as(layer(), nn.ConvTranspose3d)
+
+
+class Net(keras.Model):
+    """Leaves out `training`, or passes it on."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.drop = layers.BatchNormalization(), layers.Dropout(0.9)
+
+    def call(self, inputs):
+        return self.drop(self.norm(inputs))
+
+
+class Told(Net):
+    def call(self, inputs, training=None):
+        return self.drop(self.norm(inputs, training=training), training=training)
+
+
+@pytest.mark.parametrize(("kind", "heard"), [(Net, False), (Told, True)])
+def test_layers_that_never_learn_of_training_are_told_and_do_not_in_keras(kind, heard):
+    model = kind()
+    model.compile(optimizer="sgd", loss="mse")
+    model.fit(np.ones((8, 5)), np.ones((8, 5)), verbose=0)
+    assert bool(model.norm.moving_mean.numpy().any()) is heard
+    said = "Net.call takes no training, so that norm (BatchNormalization) and drop (Dropout) act in training as in"
+    assert (said in dlw.summary(model, input_shape=(5,)).how) is not heard

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from torch import nn
+
+from ..framework import acts_as, handed_over
 from ..kinds import SPACE, WantedInput, shape_words
+from ..walk import Layer
+from .adoption import is_layer
+
+#: Layers that act otherwise in training.
+_BY_MODE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)
 
 
 def describe_arguments(layer: Any) -> str:
@@ -37,6 +45,27 @@ def wanted_by(layer: Any) -> WantedInput | None:
     size, space = next(iter(sizes.values())), SPACE.get(getattr(layer, "rank", 0), ())
     sample = (size, *space) if 1 in sizes else (*space, size)
     return WantedInput(shape_words(("N", *sample)), sample)
+
+
+def say_deaf(layers: Sequence[Layer]) -> list[str]:
+    """Say which layers never learn that the model trains.
+
+    Keras's `fit` passes `training=True` where the model's own `call` takes it; the layers inside have it from there.
+    """
+    model = handed_over(layers[0].module)
+    function = getattr(type(model).call, "__code__", None) if is_layer(type(model)) else None
+    if function is None or model._call_has_training_arg or "training" in str((function.co_names, function.co_consts)):
+        return []
+    modules = ((layer, handed_over(layer.module)) for layer in layers if not layer.again)
+    idle = [f"{layer.path} ({layer.kind})" for layer, one in modules if acts_as(one, _BY_MODE) and is_layer(type(one))]
+    if not idle:
+        return []
+    more = f" and {len(idle) - 2} more" if len(idle) > 2 else ""
+    return [
+        f"{layers[0].kind}.call takes no training, so that {' and '.join(idle[:2])}{more} "
+        f"{'acts' if len(idle) == 1 else 'act'} in training as in inference, in Keras's fit as well. Write it as "
+        "call(self, inputs, training=None)."
+    ]
 
 
 def _tells_activation(layer: Any, names: list[str]) -> bool:
