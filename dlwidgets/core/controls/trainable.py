@@ -16,10 +16,17 @@ from torch.optim import Optimizer
 from ..base.ledger import Entry
 from ..base.state import Reference, dereference
 from ..base.words import pluralize, quote_error
-from ..layers.framework import freezes_weights_alone, holds_statistics, is_foreign, settle_trainable, train_flag
+from ..layers.framework import (
+    freezes_weights_alone,
+    holds_statistics,
+    is_foreign,
+    modes_set_by_calls,
+    settle_trainable,
+    train_flag,
+)
 from ..layers.structure import expression_of
 from ..layers.walk import numel_of
-from .control import Control, Writer
+from .control import Control, Unwritable, Writer
 from .parameter_groups import find_group, groups_by_id, prepare_join, remove_parameter
 from .patterns import WEIGHTS, FreezableParts, TrainablePatterns, list_few, read_trainable, statistics_of
 
@@ -72,6 +79,8 @@ class Freezing:
         #: Whether a layer that a pattern means held its statistics by its own flag before.
         self._own_holds: dict[int, bool] = {}
         self._modes: dict[int, tuple[nn.Module, bool]] = {}
+        #: What holds layers whose mode each call sets anew.
+        self._handles: dict[int, Any] = {}
         # Asked on one thread, put in force on another.
         self._lock = threading.RLock()
 
@@ -277,11 +286,20 @@ class Freezing:
         for key in self._modes.keys() - wanted.keys():
             module, mode = self._modes.pop(key)
             module.training = mode
+        for key in self._handles.keys() - wanted.keys():
+            self._handles.pop(key).remove()
+        restless = modes_set_by_calls(self.model) if wanted else ()
         for key, module in wanted.items():
             if key not in self._modes:
                 self._modes[key] = module, module.training
                 # Not eval(): what is inside, as dropout, keeps its mode.
                 module.training = False
+            if key in restless and key not in self._handles:
+                self._handles[key] = module.register_forward_pre_hook(_hold_mode)
+
+
+def _hold_mode(module: nn.Module, given: Any) -> None:
+    module.training = False
 
 
 def renormalised_layers(parts: FreezableParts, flags: Sequence[Any]) -> list[nn.Module]:
@@ -498,6 +516,8 @@ class TrainableWriter(Writer):
         model = self.script.model
         paths = {id(module): path for path, module in model.named_modules()}
         lines = []
+        if not modes_set_by_calls(model).isdisjoint(map(id, held)):
+            raise Unwritable("a torch module in a Keras layer was frozen, which sets its mode in each call")
         for modules, others, on in ((held, self._held, False), (self._held, held, True)):
             for module in modules:
                 if any(module is other for other in others):

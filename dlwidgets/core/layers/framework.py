@@ -500,6 +500,15 @@ def settle_trainable(model: nn.Module, held: Mapping[int, bool]) -> None:
         _freezing().settle(layers, held)
 
 
+def modes_set_by_calls(model: nn.Module) -> set[int]:
+    """Return the identities of modules whose mode each call sets.
+
+    Keras does so to the torch modules that it wraps.
+    """
+    wrapped = [one for layer in _foreign_layers(model) for one in layer._modules.values() if one is not None]
+    return {id(one) for module in wrapped if _adapter(type(module)) is None for one in module.modules()}
+
+
 def train_flag(model: Any) -> str:
     """Return the flag by which a person freezes by hand."""
     return "requires_grad" if _adapter(type(model)) is None else "trainable"

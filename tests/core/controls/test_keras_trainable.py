@@ -216,3 +216,24 @@ def test_reasons_name_the_flag_of_keras():
     model.get_layer("base").trainable = False
     session = make_session(model)
     assert session.why_frozen()["base.bn"] == "by trainable alone; its running statistics are held"
+
+
+def test_a_torch_module_in_keras_holds_its_statistics():
+    class Net(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 4), torch.nn.BatchNorm1d(4))
+            self.out = keras.layers.Dense(3)
+
+        def call(self, x):
+            return self.out(self.net(x))
+
+    model = Net()
+    model(X[:2])
+    session = make_session(model).step(2).freeze("net").step(3)
+    proof = session.proofs(now=True).iloc[-1]
+    assert proof.holds and proof.tensors == 7  # of them 3 statistics
+    assert [one.name for one in model.trainable_weights] == ["kernel", "bias"]
+    statistics = model.net.module[2].running_mean.clone()
+    session.unfreeze("net").step(1)
+    assert not torch.equal(statistics, model.net.module[2].running_mean)
