@@ -44,7 +44,7 @@ from .core.doctor.rate_finder import RateSearch, check_range, search_rates
 from .core.doctor.remedies import Case, Offer, find_remedy, offer_remedies, take_remedy
 from .core.doctor.report import write_report
 from .core.doctor.trials import RemedyTrials, choose_offers, plan_trials
-from .core.layers.framework import adopt, handed_over
+from .core.layers.framework import adopt, handed_over, write_own_file
 from .core.layers.walk import numel_of
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
@@ -882,7 +882,8 @@ class Session(HasTraits):
         It is a state dict for the model as its class makes it: `model.load_state_dict(torch.load(path,
         weights_only=True))`; where `ema` is on and with `averaged`, of the averaged weights that `predict`
         uses. With `best`, those of the best evaluation by the metric of `early_stopping`, whatever the model
-        has now.
+        has now. A path that ends in .safetensors becomes such a file; of a Keras model, one in .keras or
+        .weights.h5 is written by Keras itself.
 
         Raises
         ------
@@ -892,7 +893,8 @@ class Session(HasTraits):
         loop = self._run.loop
         wanted = loop.best_weights if best else lambda: loop.weights(averaged)
         path = _read_path("save", path)
-        return save_weights(self._run.result(wanted), path)
+        written = self._run.result(lambda: write_own_file(self.model, wanted(), path))
+        return written or save_weights(self._run.result(wanted), path)
 
     def load_weights(self, weights: Any, *, strict: bool = False, entry: str | None = None) -> WeightsReport:
         """Load weights into the model, between two steps; report each.

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from ..layers.framework import acts_as, adopt, given_name, handed_over, is_whole
+from ..layers.framework import acts_as, adopt, describe_no_module, given_name, handed_over, is_whole
 from ..layers.walk import kind_of, walk
 from .attention import ATTENTION
 
@@ -30,7 +30,7 @@ def layer_paths(model: nn.Module) -> dict[str, nn.Module]:
     """
     model = adopt(model)
     if not isinstance(model, nn.Module):
-        raise TypeError(f"activations wants a torch.nn.Module, not {type(model).__name__}.")
+        raise TypeError(f"activations wants a torch.nn.Module, {describe_no_module(model)}.")
     return {layer.path: layer.module for layer in walk(model)}
 
 

@@ -233,8 +233,8 @@ def write_keras_loss(draft: Draft, loss: FrameworkLoss, targets_first: bool) -> 
 def write_keras(model: Any, sources: Sources, example: Any, taken: frozenset[str] = frozenset()) -> tuple[str, Any]:
     """Return the lines that make a Keras model, and what they make.
 
-    It is called `model`. They are run to see that they do. Layers get the names that they have: a name is written where Keras would not give
-    it by itself in a new process.
+    It is called `model`. They are run to see that they do. Layers get the names that they have: a name is written where
+    Keras would not give it by itself in a new process.
 
     Parameters
     ----------

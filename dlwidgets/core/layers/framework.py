@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from ..base.compiled import Compiled
 from ..base.trees import find_stars
+from ..base.weight_file import ENDINGS as WEIGHT_ENDINGS
 
 if TYPE_CHECKING:
     from .walk import Layer
@@ -311,6 +313,70 @@ def pack_parts(model: Any, parts: list[Any]) -> Any:
     from .keras.calls import pack_inputs
 
     return pack_inputs(model, parts)
+
+
+def translate_weights(model: Any, weights: Any) -> tuple[Mapping[str, Any], str, list[str]] | None:
+    """Return weights under a foreign model's names, a title and notes.
+
+    None for a model of torch, and where the weights need no translation. A file in torch's or safetensors' format is
+    read by the house: its tensors come back here.
+
+    Raises
+    ------
+    ValueError : in a sentence, why they cannot be read.
+    """
+    if not is_foreign(model) and not is_foreign(weights):
+        return None
+    from .keras.weights import translate, translate_to_torch
+
+    return translate(model, weights) if is_foreign(model) else translate_to_torch(model, weights)
+
+
+def write_own_file(model: Any, weights: Mapping[str, torch.Tensor], place: Path) -> Path | None:
+    """Write a file of the model's own framework; None: of none.
+
+    Raises
+    ------
+    OSError, ValueError : it cannot be written.
+    """
+    if not is_foreign(model):
+        return None
+    from .keras.weights import write_file
+
+    return write_file(model, weights, place)
+
+
+def describe_numbering(model: Any) -> str:
+    """Return what helps where layers were renumbered; "" for torch."""
+    if not is_foreign(model):
+        return ""
+    return (
+        " Keras numbers layers as they are made: keras.utils.clear_session() before the line that makes the model "
+        "gives them the names of then."
+    )
+
+
+def describe_no_module(model: Any) -> str:
+    """Describe what is no model, and what to do: "not str"."""
+    if isinstance(model, type):
+        return f"not the class {model.__name__}: {model.__name__}(...) makes a model of it"
+    if not isinstance(model, (str, Path)):
+        return f"not {type(model).__name__}"
+    name = str(model)
+    if name.endswith((".weights.h5", *WEIGHT_ENDINGS)):
+        return f"not {name!r}, a file of weights: make the model, and dlw.load_weights(model, {name!r}) loads them"
+    if not name.endswith((".keras", ".h5", ".hdf5")):
+        return f"not {type(model).__name__}"
+    from .keras.weights import list_own_classes
+
+    own, more = list_own_classes(Path(name).expanduser()), ""
+    if own:
+        given = ", ".join(f"{one!r}: {one}" for one in own)
+        more = (
+            f", custom_objects={{{given}}}) makes the model of it, or without custom_objects once "
+            f"@keras.saving.register_keras_serializable() stands above {'each of them' if len(own) > 1 else own[0]}"
+        )
+    return f"not a path: model = keras.models.load_model({name!r}{more or ') makes the model of it'}"
 
 
 def expression_inside(holder: Any, name: str) -> str | None:

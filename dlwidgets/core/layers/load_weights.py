@@ -17,7 +17,7 @@ from torch.nn.parameter import is_lazy
 from ..base.training_models import refuse_training
 from ..base.weight_file import read_weights
 from ..base.words import pluralize, quote_names
-from .framework import adopt, refuse_unbuilt
+from .framework import adopt, describe_no_module, refuse_unbuilt, translate_weights
 from .kinds import dtype_name, packed_weights, shape_words
 from .split import propose_split
 from .walk import kind_of, uncompiled, walk
@@ -59,8 +59,9 @@ class WeightRow:
 
     @property
     def counts(self) -> bool:
-        """Whether it is a counter of batches, which older files lack."""
-        return self.outcome == "missing" and str(self.name).endswith("num_batches_tracked")
+        """Whether it is a counter or a seed, which files lack."""
+        ends = ("num_batches_tracked", "seed_generator_state")
+        return self.outcome == "missing" and str(self.name).endswith(ends)
 
 
 @dataclass(frozen=True, repr=False)
@@ -148,7 +149,8 @@ def load_weights(
     """
     model = adopt(model)
     if not isinstance(model, nn.Module):
-        raise TypeError(f"A torch.nn.Module is wanted, not {type(model).__name__}: load_weights(model, 'weights.pt').")
+        given = describe_no_module(model)
+        raise TypeError(f"A torch.nn.Module is wanted, {given}: load_weights(model, 'weights.pt').")
     refuse_unbuilt(walk(model))
     refuse_training(model, "session.load_weights(...) does it between two steps")
     return plan_weights(model, weights, strict, entry).carry_out()
@@ -178,11 +180,15 @@ class WeightsPlan:
 
 def plan_weights(model: nn.Module, weights: Any, strict: bool = False, entry: str | None = None) -> WeightsPlan:
     """Find what of some weights goes where: see `load_weights`."""
-    title, whole = "the state dict", uncompiled(model)
-    if isinstance(weights, nn.Module):
+    title, whole, turned = "the state dict", uncompiled(model), list[str]()
+    if (translated := translate_weights(whole, weights)) is not None:
+        weights, title, turned = translated
+    elif isinstance(weights, nn.Module):
         title, weights = f"the {kind_of(uncompiled(weights))}", uncompiled(weights).state_dict()
     elif isinstance(weights, (str, Path)):
         title, weights = Path(weights).name, read_weights(weights)
+        if (translated := translate_weights(whole, weights)) is not None:
+            weights, _, turned = translated
     if not isinstance(weights, Mapping):
         raise TypeError(f"weights is of type {type(weights).__name__}: a file, or a state dict, is wanted.")
     packed = next((path for path, module in whole.named_modules() if packed_weights(module)), None)
@@ -194,7 +200,8 @@ def plan_weights(model: nn.Module, weights: Any, strict: bool = False, entry: st
     chosen, notes = _choose_entry(weights, places, entry, title)
     names, said = _match_names(chosen, places)
     matched = _Matching(places, chosen, names)
-    report = WeightsReport(kind_of(whole), title, tuple(matched.rows()), (*notes, *said, *matched.notes(whole)))
+    notes = [*turned, *notes, *said]
+    report = WeightsReport(kind_of(whole), title, tuple(matched.rows()), (*notes, *matched.notes(whole)))
     if not report.loaded:
         raise ValueError(_nothing(report, [*chosen], [*places]))
     if strict and not report.complete:
@@ -380,7 +387,7 @@ class _Matching:
             tensor = _tensor_at(self._places[name])
             tied = id(tensor) in loaded
             found[name] = WeightRow(name, "loaded" if tied else "missing", _shape(tensor), loaded.get(id(tensor)))
-            self._counters += found[name].counts
+            self._counters += found[name].counts and name.endswith("num_batches_tracked")
         yield from (found[name] for name in self._places)
         missing = [name for name in waiting if found[name].outcome == "missing"]
         used = {*self._names.values()}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .framework import adopt, counted_beside
+from .framework import adopt, counted_beside, describe_no_module
 
 #: Modules that only hold others and are never called themselves.
 HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -42,10 +42,7 @@ def walk(model: nn.Module) -> list[Layer]:
     """
     model = adopt(model)
     if not isinstance(model, nn.Module):
-        given = type(model).__name__
-        if isinstance(model, type):
-            given = f"the class {model.__name__}: {model.__name__}(...) makes a model of it"
-        raise TypeError(f"A torch.nn.Module is wanted, not {given}.")
+        raise TypeError(f"A torch.nn.Module is wanted, {describe_no_module(model)}.")
     seen: dict[int, str] = {}
 
     def visit(module: nn.Module, path: str, name: str, depth: int, parent: str | None) -> Iterator[Layer]:

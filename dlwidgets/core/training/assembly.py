@@ -6,6 +6,7 @@ import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -69,6 +70,8 @@ def assemble(
     TypeError, ValueError : one sentence on what does not fit.
     """
     if not isinstance(model, nn.Module):
+        if isinstance(model, (str, Path)):
+            raise TypeError(f"model: a torch.nn.Module is wanted, {framework.describe_no_module(model)}.")
         made = f": make one first, as {model.__name__}(...)" if isinstance(model, type) else ""
         raise TypeError(f"model is of type {type(model).__name__}, a torch.nn.Module is wanted{made}.")
     if training_step is not None and (isinstance(training_step, type) or not callable(training_step)):

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +21,7 @@ from ...core.base.words import did_you_mean, name_kind
 from ...core.data.samples import PlainSamples
 from ...core.data.task import TASKS, read_class_names
 from ...core.layers.example_input import read_rows
-from ...core.layers.framework import adopt, build_by, is_foreign, is_unbuilt
+from ...core.layers.framework import adopt, build_by, describe_no_module, is_foreign, is_unbuilt
 from ...core.layers.walk import HOLDERS, kind_of, walk
 from ...core.pictures.picture import SORTS
 from ...session import Session
@@ -132,7 +133,8 @@ class ActivationBrowser(View):
         session = source if isinstance(source, Session) else None
         model = session.module if session is not None else adopt(source)
         if not isinstance(model, nn.Module):
-            raise TypeError(f"ActivationBrowser wants a Session, or a torch.nn.Module and X, not {name_kind(source)}.")
+            given = describe_no_module(source) if isinstance(source, (str, Path)) else f"not {name_kind(source)}"
+            raise TypeError(f"ActivationBrowser wants a Session, or a torch.nn.Module and X, {given}.")
         if session is None and X is None:
             raise ValueError("ActivationBrowser(model, X) needs samples to show: pass X, a batch of inputs.")
         if per not in ("layer", "map"):

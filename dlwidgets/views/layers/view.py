@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 from ...core.base.words import did_you_mean
 from ...core.doctor.finding import Finding
 from ...core.layers.columns import COLUMNS, SORTS, ColumnData, read_columns, sample_shape, usual_columns
-from ...core.layers.framework import adopt
+from ...core.layers.framework import adopt, describe_no_module
 from ...core.layers.probes import LayerStats
 from ...core.layers.sparklines import Sparklines
 from ...core.layers.summary import Summary, summary, with_trainable
@@ -114,7 +115,8 @@ class LayerTable(View):
             raise TypeError(f"LayerTable got the class {name}: make one first, as LayerTable({name}(...)).")
         source = adopt(source)
         if not isinstance(source, known):
-            raise TypeError(f"LayerTable shows a Session, a torch.nn.Module or a Summary: {kind} given.")
+            given = describe_no_module(source) if isinstance(source, (str, Path)) else f"{kind} given"
+            raise TypeError(f"LayerTable shows a Session, a torch.nn.Module or a Summary: {given}.")
         if not isinstance(source, nn.Module) and any(one is not None for one in (input, input_shape, dtype)):
             raise ValueError(
                 f"A {kind} has its own input: input, input_shape and dtype belong to LayerTable(model, ...)."

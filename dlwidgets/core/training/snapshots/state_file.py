@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save, save_file
 
 from ...base.atomic_file import write_atomically
 from ...base.state import Reference
@@ -185,6 +185,8 @@ def read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:
 def save_weights(weights: Mapping[str, Any], path: Any) -> Path:
     """Write a state dict for `torch.load(path, weights_only=True)`.
 
+    A path that ends in .safetensors becomes such a file.
+
     Raises
     ------
     OSError : it cannot be written there.
@@ -193,7 +195,10 @@ def save_weights(weights: Mapping[str, Any], path: Any) -> Path:
     own = {k: v.detach().cpu().clone() if isinstance(v, torch.Tensor) else v for k, v in weights.items()}
     place = Path(path).expanduser()
     with write_atomically(place, "model.pt") as file:
-        torch.save(own, file)
+        if place.suffix == ".safetensors":
+            file.write(save({name: one.contiguous() for name, one in own.items() if isinstance(one, torch.Tensor)}))
+        else:
+            torch.save(own, file)
     return place
 
 
