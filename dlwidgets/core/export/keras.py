@@ -25,6 +25,7 @@ from ..base.trees import call_model
 from ..base.words import quote_error
 from ..layers import framework
 from ..layers.framework import follows_statistics, is_foreign
+from ..layers.keras.expressions import public_name
 from ..layers.structure import expression_of
 from ..layers.walk import module_at
 from .module_expression import find_calls, find_makers, guess_arguments, read_texts, write_module
@@ -801,17 +802,6 @@ class _ModelWriter:
             name = f"{base}_{number}"
         self._taken.add(name)
         return name
-
-
-def public_name(item: Any) -> str | None:
-    """Return the name by which people know something of Keras: "keras.layers.Dense"."""
-    from keras.src.api_export import get_name_from_symbol
-
-    try:
-        name = get_name_from_symbol(item)
-    except TypeError:
-        return None
-    return name.replace("keras.src.", "keras.") if isinstance(name, str) else None
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -15,6 +15,7 @@ from ..base.ledger import Entry
 from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
 from ..base.words import pluralize
+from ..data.output_losses import OutputLosses
 from ..data.task import KnownLabelsLoss, NLLOfProbabilities, Task, find_unknown, ignored_class
 from ..layers.structure import expression_of, structure
 from ..layers.walk import uncompiled
@@ -175,6 +176,8 @@ class LossLines:
         self._draft, self._beside, tasks = draft, beside, draft.tasks
         self._several, changed = len(tasks) > 1, draft.changed("loss_function")
         losses, objective = [task.loss for task in tasks], draft.loop.objective
+        if any(isinstance(loss, OutputLosses) for loss in losses):
+            raise Unwritable("the model has several outputs with a loss each, for which there is no writer yet")
         unknown = objective.met_unknown or bool(find_unknown(objective.tried[1]).any())
         if unknown and len(set(map(ignored_class, losses))) > 1:
             raise Unwritable("unknown classes have other numbers under one loss of the run than under another")

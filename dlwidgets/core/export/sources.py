@@ -20,6 +20,7 @@ from torch import nn
 from ..base.literals import Unwritable, format_literal
 from ..base.state import same_state
 from ..base.words import quote_error
+from ..layers.framework import public_module
 from .text import use_double_quotes
 
 #: Must be the first line of code where it is.
@@ -252,7 +253,7 @@ def _find_home(name: str, value: Any) -> str | None:
     """Return the module from which something is imported by a name."""
     homes = ["torch", "torch.nn.functional", "math", "numpy"]
     if "." not in getattr(value, "__qualname__", "."):
-        homes.insert(0, getattr(value, "__module__", None) or "")
+        homes[:0] = [public_module(value), getattr(value, "__module__", None) or ""]
     return next((home for home in homes if getattr(sys.modules.get(home), name, None) is value), None)
 
 

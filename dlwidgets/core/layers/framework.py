@@ -379,6 +379,15 @@ def describe_no_module(model: Any) -> str:
     return f"not a path: model = keras.models.load_model({name!r}{more or ') makes the model of it'}"
 
 
+def public_module(item: Any) -> str:
+    """Return the module that people import something of a framework from."""
+    if not (getattr(item, "__module__", None) or "").startswith("keras."):
+        return ""
+    from .keras.expressions import public_name
+
+    return (public_name(item) or "").rpartition(".")[0]
+
+
 def expression_inside(holder: Any, name: str) -> str | None:
     """Write a layer's own layer or tensor of a name, as ".get_layer('a')".
 

@@ -10,6 +10,7 @@ from torch import nn
 keras = pytest.importorskip("keras")
 
 from keras import layers
+from keras.layers import Layer
 
 from dlwidgets.session import Session
 from tests.core.export.script_runs import Runs
@@ -82,7 +83,7 @@ def functional():
     return session(model, (VECTORS, numbers), optimizer="sgd", lr=0.1).fit()
 
 
-class Head(layers.Layer):
+class Head(Layer):
     """A layer of a person's own, with a configuration."""
 
     def __init__(self, units, **options):
@@ -199,6 +200,21 @@ def test_script_reads_as_a_person_writes_a_model(done):
 def test_names_are_written_where_keras_would_give_others(done):
     text = (done[0] / "renamed_layers_and_a_loss_of_ones_own.py").read_text("utf-8")
     assert 'layers.Dense(5, activation="tanh", name="dense_1")' in text
+
+
+def test_classes_are_imported_as_people_do(done):
+    text = (done[0] / "subclassed.py").read_text("utf-8")
+    assert "from keras import Layer" in text
+    assert "keras.src" not in text
+
+
+def test_several_outputs_are_said_to_have_no_writer(tmp_path):
+    given = keras.Input((6,))
+    model = keras.Model(given, {"a": layers.Dense(4, name="a")(given), "b": layers.Dense(1, name="b")(given)})
+    model.compile(loss={"a": keras.losses.SparseCategoricalCrossentropy(from_logits=True), "b": "mse"})
+    made = session(model, y={"a": CLASSES, "b": VECTORS[:, :1]}).step(1)
+    with pytest.raises(ValueError, match="cannot be written as a script: the model has several outputs"):
+        made.to_script(tmp_path / "run.py")
 
 
 def test_layers_are_frozen_by_the_flags_of_keras(done):

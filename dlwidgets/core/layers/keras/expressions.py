@@ -34,6 +34,17 @@ def write_variable(layer: Any, tensor: Any) -> str:
     return f".variables[{next(number for number, one in enumerate(layer.variables) if one._value is tensor)}]"
 
 
+def public_name(item: Any) -> str | None:
+    """Return the name by which people know something of Keras: "keras.layers.Dense"."""
+    from keras.src.api_export import get_name_from_symbol
+
+    try:
+        name = get_name_from_symbol(item)
+    except TypeError:
+        return None
+    return name.replace("keras.src.", "keras.") if isinstance(name, str) else None
+
+
 def _find_places(held: Any, start: str, depth: int) -> Iterator[tuple[Any, str]]:
     """Yield the layers in attributes, lists and dicts, with what is written."""
     pairs = held.items() if isinstance(held, dict) else enumerate(held)
