@@ -237,3 +237,18 @@ def test_a_torch_module_in_keras_holds_its_statistics():
     statistics = model.net.module[2].running_mean.clone()
     session.unfreeze("net").step(1)
     assert not torch.equal(statistics, model.net.module[2].running_mean)
+
+
+def test_a_checkpoint_brings_back_flags_of_both(tmp_path):
+    model, other = make_model(), make_model()
+    model.get_layer("base").get_layer("bn").trainable = False
+    data = torch.utils.data.DataLoader([*zip(X, Y)], 16)
+    session = dlw.Session(model, data, loss=torch.nn.CrossEntropyLoss(), checkpoint_dir=tmp_path)
+    session.step(2).freeze("base.conv").step(2).save_checkpoint().close()
+    again = dlw.Session.from_checkpoint(tmp_path, other, data, loss=torch.nn.CrossEntropyLoss())
+    base = other.get_layer("base")
+    assert [base.get_layer(name).trainable for name in ("bn", "conv")] == [False, False]
+    assert [short(one) for one in other.trainable_weights] == ["out/kernel", "out/bias"]
+    before = values(other)
+    again.step(2)
+    assert moved(other, before) == ["out/kernel", "out/bias"] and moved(model, before) == []
