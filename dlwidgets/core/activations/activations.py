@@ -21,7 +21,7 @@ from ..base.unbound import hear_unbound
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
 from ..layers.example_input import as_tensors
-from ..layers.framework import adopt, build_by, is_unbuilt
+from ..layers.framework import adopt, build_by, computes_elsewhere, is_unbuilt
 from ..layers.walk import kind_of, walk
 from .attention import ATTENTION, Attended, AttentionMode
 from .cap import CAP, CappedTensors
@@ -30,6 +30,9 @@ from .forward_pass import ForwardFailed, forward_failed, must_be_built, on_devic
 from .functional import FunctionalOperations
 from .layer_choice import Layers, by_path, choose, layer_paths, matching, split_attention, split_operations
 from .result import Activations
+
+#: Why there is no attention of a model that torch does not compute.
+_UNHEARD = "has attention weights that are seen where torch computes alone: on Keras's torch backend"
 
 __all__ = ["Activations", "ForwardFailed", "activations"]
 
@@ -262,9 +265,12 @@ class Recording:
                 )
                 if not self._calls[path]:
                     reason = why_not_called(path, modules, self._used_by.get(path))
+                elif computes_elsewhere(modules[path]):
+                    reason = _UNHEARD
                 found.missing.setdefault(path + ATTENTION, reason)
             elif path not in modules and not matching(self._attended, path):
-                found.missing[path + ATTENTION] = "is met by no layer that computes attention in this forward"
+                none = "is met by no layer that computes attention in this forward"
+                found.missing[path + ATTENTION] = _UNHEARD if computes_elsewhere(modules[""]) else none
         return found
 
     # -- hooks

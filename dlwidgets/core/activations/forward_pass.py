@@ -17,7 +17,7 @@ from ..base.trees import tree_map
 from ..layers.example_input import as_tensors
 from ..layers.forward import explain_failure
 from ..layers.forward_error import explain_foreign
-from ..layers.framework import acts_as
+from ..layers.framework import acts_as, computes_elsewhere
 from ..layers.walk import HOLDERS, kind_of
 
 
@@ -96,4 +96,6 @@ def why_not_called(path: str, modules: Mapping[str, nn.Module], used_by: str | N
     if used_by is not None:
         by = f"{used_by} ({kind_of(modules[used_by])})" if used_by else f"the model ({kind_of(modules[''])})"
         return f"is not called: {by} uses its weights itself"
+    if computes_elsewhere(module):
+        return "was not called for this input, or in a part that Keras's backend compiles, where it is not heard"
     return "was not called for this input"

@@ -185,3 +185,22 @@ def test_a_state_dict_that_is_loaded_reaches_keras():
 def test_gradients_are_refused_with_what_to_do():
     with pytest.raises(NotImplementedError, match='KERAS_BACKEND"] = "torch" above the first import of keras'):
         call_model(adopt(keras_models.sequential()), torch.tensor(BATCH, requires_grad=True))
+
+
+@elsewhere
+def test_what_is_not_heard_says_why():
+    found = dlw.activations(make("attention"), KINDS["attention"](), "*[attention]")
+    assert list(found.missing.values()) == [
+        "has attention weights that are seen where torch computes alone: on Keras's torch backend"
+    ]
+    hidden = dlw.activations(make("recurrent"), KINDS["recurrent"](), "*.cell")
+    if keras.backend.backend() == "jax":  # which compiles the loop
+        assert all("compiles, where it is not heard" in why for why in hidden.missing.values()) and hidden.missing
+
+
+def test_operations_between_layers_are_those_of_the_graph():
+    inputs = KINDS["functional"]()
+    found = dlw.activations(model := make("functional"), inputs, functional=True)
+    both = flat(model.get_layer("shared")(inputs["left"]))[0] + flat(model.get_layer("shared")(inputs["right"]))[0]
+    added, doubled = (one for name, one in found.items() if name.startswith(("add", "multiply")))
+    assert np.array_equal(added.numpy(), both) and np.array_equal(doubled.numpy(), 2 * both)

@@ -84,7 +84,7 @@ def test_fit_with_the_callback_gives_the_weights_of_fit_without(session):
     twin = keras.models.clone_model(session.model)
     twin.set_weights(session.model.get_weights())
     twin.compile(optimizer="sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    twin.layers[3].seed_generator.state.assign(session.model.layers[3].seed_generator.state)
+    twin.layers[3].seed_generator.state.assign(keras.ops.convert_to_numpy(session.model.layers[3].seed_generator.state))
     twin.fit(X, Y, epochs=1, batch_size=8, shuffle=False, verbose=0)
     session.model.fit(X, Y, epochs=1, batch_size=8, shuffle=False, verbose=0, callbacks=[session.keras_callback()])
     assert all(np.array_equal(*two) for two in zip(twin.get_weights(), session.model.get_weights(), strict=True))

@@ -171,7 +171,8 @@ def _name_layers(layer: Any, attributes: dict[str, Any]) -> dict[str, Any]:
     numbers those without a name of their own.
     """
     # By the first of its names, where it has several.
-    names = [*attributes.keys() - layer._modules.keys(), *reversed(layer._modules)]
+    registered = getattr(layer, "_modules", attributes)  # which torch's backend alone has
+    names = [*attributes.keys() - registered.keys(), *reversed(registered)]
     public = {id(attributes[name]): name for name in names if name in attributes and not name.startswith("_")}
     by_name = layer._obj_type() in ("Sequential", "Functional")
     places = {} if by_name else dict(_find_places({**vars(layer), **attributes}, ""))
@@ -185,8 +186,7 @@ def _name_layers(layer: Any, attributes: dict[str, Any]) -> dict[str, Any]:
         if name is None or name in found:
             name = places.get(id(one)) if _is_numbered(one) else None
             name = (name or one.name).replace(".", "_")
-            registered = getattr(layer, "_modules", {}).get(name) is one  # which torch's backend alone has
-            name += "_" * (not registered and _is_written(layer, name))
+            name += "_" * (registered.get(name) is not one and _is_written(layer, name))
             name = _fresh(name, {**found, **dict.fromkeys(public.values())})
         found[name] = one
     return found

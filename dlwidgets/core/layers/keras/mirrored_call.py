@@ -32,10 +32,13 @@ def array_of(tensor: torch.Tensor) -> np.ndarray:
 
 
 def copy_value(value: Any) -> Any:
-    """Return a backend's tensor copied, or itself without values."""
+    """Return a copy of another backend's tensor.
+
+    What has no values, or no such, comes back as it is.
+    """
     import keras
 
-    if not keras.ops.is_tensor(value):
+    if isinstance(value, torch.Tensor) or not keras.ops.is_tensor(value):
         return value
     try:
         array = keras.ops.convert_to_numpy(value)
@@ -62,7 +65,8 @@ class _Loop:
 
     def __init__(self, mirror: Mirror, steps: int) -> None:
         self.steps, self.running = steps, False
-        #: Identities of the mirrors in it that are still to be followed, once for all steps.
+        #: Identities of the mirrors that it runs. Without values each is followed once for all steps. What is inside
+        #: these runs beside the loop as well, to find out shapes.
         self.waiting = {id(one) for one in mirror._modules.values()}
 
 
@@ -143,9 +147,11 @@ class MirroredCall:
             return own(*args, **kwargs)
         steps, ran = 1, False
         if loop is not None:
-            steps, ran, loop.running = 1 if loop.running else loop.steps, loop.running, True
-            loop.waiting.discard(id(mirror))
-        loops = self._symbolic and any(kind.__name__ in _LOOPS for kind in type(mirror.held.layer).__mro__)
+            ran, loop.running = loop.running, True
+            if self._symbolic:  # the loop is followed once, and runs so often
+                steps = 1 if ran else loop.steps
+                loop.waiting.discard(id(mirror))
+        loops = any(kind.__name__ in _LOOPS for kind in type(mirror.held.layer).__mro__)
         if loops:
             self._loops.append(_Loop(mirror, int(given[0].shape[1])))
         try:

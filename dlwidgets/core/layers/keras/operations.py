@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from .adoption import is_layer
+from .mirrored_call import copy_value
 
 
 def list_graph_operations(modules: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def hear_calls(operations: Mapping[str, Any], tell: Callable[[str, Any, Any], No
 
     def heard(name: str, operation: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         made = call(*args, **kwargs)
-        tell(name, operation, made)
+        tell(name, operation, sys.modules["keras"].tree.map_structure(copy_value, made))
         return made
 
     for name, operation in operations.items():
