@@ -59,6 +59,7 @@ def test_each_layer_of_a_model_of_two_inputs_and_outputs_gives_what_the_tutorial
     assert same(found.output["label"], model.predict(X, verbose=0)["label"])
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("way", [list, tuple, dict])
 def test_several_inputs_are_handed_over_in_any_way_that_keras_takes(way):
     model, left, right = keras_models.functional(), RNG.random((4, 6)), RNG.random((4, 6))
@@ -66,6 +67,7 @@ def test_several_inputs_are_handed_over_in_any_way_that_keras_takes(way):
     assert same(activations(model, X).output["size"], model.predict({"left": left, "right": right}, verbose=0)["size"])
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
 def test_tensors_are_taken_as_arrays_are(dtype):
     model, X = keras_models.sequential(), (PICTURES * 9).astype(str(dtype).removeprefix("torch."))
@@ -153,6 +155,7 @@ def test_a_wrapped_torch_module_gives_what_it_gives_by_itself():
     assert same(found["torch_part"], found["torch_part.module"]) and found.axes["torch_part"] == 1
 
 
+@pytest.mark.any_backend
 def test_a_layer_is_named_by_its_path_its_own_name_itself_its_type_or_a_pattern():
     model, X = keras_models.functional(), {"left": RNG.random((2, 6)), "right": RNG.random((2, 6))}
     inner = model.get_layer("nested").get_layer("inner")
@@ -167,6 +170,7 @@ def test_a_layer_is_named_by_its_path_its_own_name_itself_its_type_or_a_pattern(
         activations(model, X, "iner")
 
 
+@pytest.mark.any_backend
 def test_a_layer_of_a_model_without_shapes_is_named_by_itself():
     model = keras_models.unbuilt()
     found = activations(model, PICTURES, [model.layers[0], model.layers[2]])
@@ -184,6 +188,7 @@ def test_a_look_changes_nothing_in_a_model():
     assert not any(layer._forward_hooks or "forward" in vars(layer) for layer in model.modules())
 
 
+@pytest.mark.any_backend
 def test_a_layer_built_in_the_forward_is_not_heard_while_its_shapes_are_found():
     class Late(keras.Model):
         def build(self, shape):
@@ -213,6 +218,7 @@ def test_channels_are_the_last_axis_of_each_layer_that_works_on_images():
     assert found.channels().loc["conv"]["mean"].to_numpy() == pytest.approx(np.asarray(found["conv"]).mean((0, 1, 2)))
 
 
+@pytest.mark.any_backend
 def test_channels_are_where_data_format_says():
     model = keras.Sequential([
         keras.Input((3, 9, 8)), layers.Conv2D(4, 3, data_format="channels_first"), layers.BatchNormalization(axis=1),
@@ -230,6 +236,7 @@ def test_channels_are_where_data_format_says():
 # -- where values are saturated
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     "layer, like",
     [
@@ -248,6 +255,7 @@ def test_an_activation_that_is_fused_is_saturated_where_torchs_own_is(layer, lik
 # -- operations between the layers
 
 
+@pytest.mark.any_backend
 def test_operations_of_a_functional_model_give_what_the_tutorial_finds():
     model, X = keras_models.functional(), {"left": RNG.random((4, 6)), "right": RNG.random((4, 6))}
     found = activations(model, X, functional=True)
@@ -258,6 +266,7 @@ def test_operations_of_a_functional_model_give_what_the_tutorial_finds():
         assert [*activations(model, X, operation.name)] == [operation.name]
 
 
+@pytest.mark.any_backend
 def test_operations_without_names_are_said_to_have_none():
     model, X = keras_models.subclassed(), RNG.random((4, 5))
     assert "subclassed Keras model" in activations(model, X, functional=True).untraced

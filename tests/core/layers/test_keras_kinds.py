@@ -17,6 +17,7 @@ from dlwidgets.core.layers.kinds import layer_arguments, wanted_input
 pytestmark = pytest.mark.keras
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("layer", "said"),
     [
@@ -42,12 +43,14 @@ def test_telling_arguments(layer, said):
     assert layer_arguments(layer()) == said
 
 
+@pytest.mark.any_backend
 def test_a_convolution_with_a_group_for_each_channel_is_depthwise():
     layer = layers.Conv2D(8, 3, groups=4)
     layer.build((None, 8, 8, 4))
     assert layer_arguments(layer) == "3×3 depthwise"
 
 
+@pytest.mark.any_backend
 def test_a_layer_of_ones_own_made_from_one_of_them_tells_what_it_can():
     class Odd(layers.Conv2D):
         def __init__(self):
@@ -57,6 +60,7 @@ def test_a_layer_of_ones_own_made_from_one_of_them_tells_what_it_can():
     assert layer_arguments(Odd()) == ""
 
 
+@pytest.mark.any_backend
 def test_adapters_of_low_rank_are_told():
     layer = layers.Dense(8, activation="relu")
     layer.build((None, 8))
@@ -64,6 +68,7 @@ def test_adapters_of_low_rank_are_told():
     assert layer_arguments(layer) == "relu, LoRA of rank 2"
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("layer", "shape", "wanted"),
     [
@@ -79,6 +84,7 @@ def test_a_built_layer_says_what_it_wants(layer, shape, wanted):
     assert wanted_input(layer).sample == wanted
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(
     ("layer", "kind"),
     [
@@ -108,6 +114,7 @@ class Told(Net):
         return self.drop(self.norm(inputs, training=training), training=training)
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize(("kind", "heard"), [(Net, False), (Told, True)])
 def test_layers_that_never_learn_of_training_are_told_and_do_not_in_keras(kind, heard):
     model = kind()

@@ -58,6 +58,7 @@ def test_a_summary_leaves_no_trace(name):
     assert all(torch.equal(one.value, was) for one, was in zip(model.variables, weights, strict=True))
 
 
+@pytest.mark.any_backend
 @pytest.mark.parametrize("make", [keras_models.unbuilt, keras_models.Subclassed])
 def test_an_unbuilt_model_is_followed_once_and_stays_unbuilt(make):
     model = make()
