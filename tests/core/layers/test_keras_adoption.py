@@ -110,6 +110,58 @@ def test_a_layer_added_later_is_found():
     assert walk(model)[-1].path == "output" and popped not in vars(model).values()
 
 
+def _add_layer(body, block):
+    body.add(keras.layers.Dense(2))
+
+
+def _replace_layer(body, block):
+    body.pop()
+    body.add(keras.layers.Dense(3))
+
+
+def _add_attribute(body, block):
+    block.more = keras.layers.Dense(2)
+
+
+def _add_to_list(body, block):
+    block.blocks.append(keras.layers.Dense(6))
+
+
+def _build(body, block):
+    body.build((None, 5))
+
+
+def _hold_another_tensor(body, block):
+    body.layers[0].kernel._value = torch.nn.Parameter(torch.zeros(5, 5))
+
+
+def _quantize(body, block):
+    body.layers[0].quantize("int8")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_add_layer, _replace_layer, _add_attribute, _add_to_list, _build, _hold_another_tensor, _quantize],
+)
+def test_what_changes_deep_inside_after_adoption_is_found(change):
+    class Outer(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.block = keras_models.Subclassed()
+            self.body = keras.Sequential([keras.layers.Dense(5), self.block])
+
+    model = Outer()
+    model.body.layers[0].build((None, 5))
+    before = [*adopt(model).modules(), *model.state_dict(keep_vars=True).values()]
+    change(model.body, model.block)
+    adopt(model)
+    layers = [one for one in model._flatten_layers() if type(one).__name__ != "InputLayer"]
+    modules, held = [*model.modules()], [*model.state_dict(keep_vars=True).values()]
+    assert {*map(id, modules)} == {*map(id, layers)}
+    assert {*map(id, held)} == {id(one.value) for one in model.variables}
+    assert {*map(id, before)} != {*map(id, modules), *map(id, held)}
+
+
 def test_a_layer_of_a_list_has_the_place_for_its_name_which_the_next_process_gives_it_too():
     first, second = adopt(keras_models.subclassed()), adopt(keras_models.subclassed())
     assert list(first.state_dict()) == list(second.state_dict())

@@ -9,8 +9,9 @@ in `_parameters`, moving statistics and seed states in `_buffers`, so that `name
 from __future__ import annotations
 
 import inspect
+import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -36,14 +37,70 @@ def register_layers(model: Any) -> Any:
         STILL.update(_still_kinds())
     if (optimizer := getattr(model, "optimizer", None)) is not None:
         STILL.add(type(optimizer))
+    known = vars(model).get("_dlwidgets_adopted")
+    if known is None or not known.holds(model):
+        _visit(model, _register)
+        vars(model)["_dlwidgets_adopted"] = _Adopted(model)
+    return model
+
+
+class _Adopted:
+    """What was registered in a model, and what it was registered by.
+
+    The objects themselves, since an identity alone may be given to another one later.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._found = _list_found(model)
+
+    def holds(self, model: nn.Module) -> bool:
+        """Say whether nothing is another one since."""
+        found = _list_found(model)
+        return len(found) == len(self._found) and all(map(operator.is_, found, self._found))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> None:
+        """Return None: a copy is to be adopted itself."""
+
+
+STILL.add(_Adopted)
+
+
+def _list_found(model: nn.Module) -> list[Any]:
+    """List what decides how layers are registered, and how they are."""
+    found: list[Any] = []
+
+    def look(layer: Any) -> list[nn.Module]:
+        modules = layer._modules
+        found.append(layer)
+        if not is_layer(type(layer)):
+            return [one for one in modules.values() if one is not None]
+        for held in (modules, layer._parameters, layer._buffers):
+            found.extend(held)
+            found.extend(held.values())
+        state = vars(layer)
+        found.append(state.get("_operations"))
+        for one in state["_layers"]:
+            found.extend((one, one.name))
+        for held in (state["_trainable_variables"], state["_non_trainable_variables"]):
+            for one in held:
+                found.extend((one, one._value))
+        for one in state["_seed_generators"]:
+            found.extend((one, one.state._value))
+        return [*modules.values()]
+
+    _visit(model, look)
+    return found
+
+
+def _visit(model: nn.Module, look: Callable[[nn.Module], list[nn.Module]]) -> None:
+    """Look at each module once; `look` returns those in it."""
     seen: set[int] = set()
     waiting = [model]
     while waiting:
         layer = waiting.pop()
         if id(layer) not in seen:
             seen.add(id(layer))
-            waiting.extend(_register(layer))
-    return model
+            waiting.extend(look(layer))
 
 
 def counterpart(layer: Any) -> type:
@@ -127,10 +184,6 @@ def _register(layer: nn.Module) -> list[nn.Module]:
     else:
         inside, kept, others = name_parts(layer, attributes)
         trained, beside = ({name: one._value for name, one in part.items()} for part in (kept, others))
-    for held, wanted in ((layer._modules, inside), (layer._parameters, trained), (layer._buffers, beside)):
-        if [*held] != [*wanted] or any(held[name] is not one for name, one in wanted.items()):
-            held.clear()
-            held.update(wanted)
     # All variables inside: Keras makes a module of them where there is none yet, which would be walked over.
     if "_torch_params" in attributes or "_torch_params" not in vars(layer):
         vars(layer)["_torch_params"] = {one.path: one._value for one in layer.variables}
@@ -143,6 +196,11 @@ def _register(layer: nn.Module) -> list[nn.Module]:
     if not by_name:
         # Keras saves what it finds by attributes: a layer of a list must not be one, or the file would not fit.
         vars(layer).update((name, None) for name in inside if name not in attributes)
+    # Put in whole, and last: another thread may be calling the model, and finds its layers at any moment.
+    for place, wanted in (("_modules", inside), ("_parameters", trained), ("_buffers", beside)):
+        held = vars(layer)[place]
+        if [*held] != [*wanted] or any(held[name] is not one for name, one in wanted.items()):
+            vars(layer)[place] = wanted
     return [*inside.values()]
 
 
