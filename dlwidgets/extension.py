@@ -39,12 +39,12 @@ def table(model: nn.Module, as_text: bool = False) -> str:
     the shapes of its inputs, as a Keras model does, is followed without values.
     """
     from .core.layers.example_input import input_hint
-    from .core.layers.framework import known_inputs
+    from .core.layers.framework import framework_of
     from .core.layers.summary import make_summary, summary
     from .core.layers.summary_text import html, text
     from .core.layers.walk import walk
 
-    if known_inputs(model) is not None:
+    if framework_of(model).known_inputs(model) is not None:
         found = summary(model)
     else:
         found = make_summary(layers := walk(model))

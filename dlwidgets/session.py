@@ -44,7 +44,7 @@ from .core.doctor.rate_finder import RateSearch, check_range, search_rates
 from .core.doctor.remedies import Case, Offer, find_remedy, offer_remedies, take_remedy
 from .core.doctor.report import write_report
 from .core.doctor.trials import RemedyTrials, choose_offers, plan_trials
-from .core.layers.framework import adopt, handed_over, write_own_file
+from .core.layers.framework import adopt, framework_of, handed_over
 from .core.layers.walk import numel_of
 from .core.scoring.evaluation import Evaluation
 from .core.training.assembly import assemble, describe
@@ -893,7 +893,7 @@ class Session(HasTraits):
         loop = self._run.loop
         wanted = loop.best_weights if best else lambda: loop.weights(averaged)
         path = _read_path("save", path)
-        written = self._run.result(lambda: write_own_file(self.model, wanted(), path))
+        written = self._run.result(lambda: framework_of(self.model).write_own_file(self.model, wanted(), path))
         return written or save_weights(self._run.result(wanted), path)
 
     def load_weights(self, weights: Any, *, strict: bool = False, entry: str | None = None) -> WeightsReport:

@@ -48,7 +48,7 @@ def make_callback(run: Run, check: Callable[[], None]) -> Any:
 
     `check()` raises where the model must not be trained now. TypeError says that the model is none of Keras's.
     """
-    if not framework.trains_itself(run.loop.model):
+    if not framework.framework_of(run.loop.model).trains_itself:
         raise TypeError(
             f"keras_callback() is for Keras models, and this is a {type(run.loop.model).__name__}: session.start() "
             "trains it."

@@ -21,7 +21,8 @@ from ..base.unbound import hear_unbound
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
 from ..layers.example_input import as_tensors
-from ..layers.framework import adopt, build_by, computes_elsewhere, is_unbuilt
+from ..layers.foreign import build_by, is_unbuilt
+from ..layers.framework import adopt, computes_elsewhere
 from ..layers.walk import kind_of, walk
 from .attention import ATTENTION, Attended, AttentionMode
 from .cap import CAP, CappedTensors

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..layers.framework import activation_of
+from ..layers.framework import framework_of
 from ..pictures.statistics import PIECE, Statistics, compute_statistics, flatten_by_stride, to_real
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def limits_of(layer: nn.Module | str, suffix: str = "") -> Limits | None:
     """
     if isinstance(layer, str):
         return next((limits for kind, limits in _LIMITS.items() if kind.__name__.lower() == layer), None)
-    name, axis = activation_of(layer, suffix)
+    name, axis = framework_of(layer).activation_of(layer, suffix)
     if name in ("softmax", "log_softmax"):
         return Limits(high=_SIGMOID if name == "softmax" else math.log(_SIGMOID), row=axis)
     if name:

@@ -17,7 +17,7 @@ from ..base.outputs import between_transforms, outside_transforms
 from ..base.slices import pause
 from ..base.trees import call_model, tree_map, tree_tensors
 from ..layers.axes import channel_axis
-from ..layers.framework import acts_as, attention_of, gates_of, kernels_of
+from ..layers.framework import acts_as, framework_of
 from ..layers.walk import kind_of
 from ..pictures.picture import Kind, Picture, Sort, make_bars, stack_maps
 from ..pictures.statistics import compute_statistics
@@ -98,7 +98,7 @@ def filters(
         return Filters(reason="has its weights elsewhere, and has them brought only while it runs")
     if acts_as(layer, nn.MultiheadAttention):
         return _attention(layer, draw)
-    if isinstance(layer, nn.RNNBase) or gates_of(layer) is not None:
+    if isinstance(layer, nn.RNNBase) or framework_of(layer).gates_of(layer) is not None:
         return _gates(layer, draw, part)
     weight = weight_of(layer, part)
     if weight is None:
@@ -144,7 +144,7 @@ def weight_of(layer: nn.Module, part: int = 0) -> torch.Tensor | None:
 
     `part` is the number of the one that is meant among `weight_parts`.
     """
-    kernels = kernels_of(layer)
+    kernels = framework_of(layer).kernels_of(layer)
     if kernels is not None:
         return next(iter([*kernels.values()][part:] or kernels.values()), None)
     weight = getattr(layer, "weight", None)
@@ -158,9 +158,9 @@ def weight_parts(layer: nn.Module) -> tuple[str, ...]:
 
     A recurrent layer has one for its input and one for its own past; a separable convolution two kernels.
     """
-    if isinstance(layer, nn.RNNBase) or gates_of(layer) is not None:
+    if isinstance(layer, nn.RNNBase) or framework_of(layer).gates_of(layer) is not None:
         return ("[input]", "[state]")
-    names = [name for name, kernel in (kernels_of(layer) or {}).items() if kernel.ndim > 1]
+    names = [name for name, kernel in (framework_of(layer).kernels_of(layer) or {}).items() if kernel.ndim > 1]
     return tuple(f"[{name}]" for name in names) if len(names) > 1 else ()
 
 
@@ -200,7 +200,7 @@ def _gates(layer: nn.Module, draw: Draw, part: int) -> Filters:
     name = "weight_hh_l0" if part else "weight_ih_l0"
     weight = getattr(layer, name, None)
     names = next((gates for kind, gates in _GATES.items() if isinstance(layer, kind)), ("state",))
-    if (gates := gates_of(layer)) is not None:
+    if (gates := framework_of(layer).gates_of(layer)) is not None:
         name, names, weight = ("kernel", "recurrent_kernel")[part], gates[0], gates[1 + part]
     if not isinstance(weight, torch.Tensor) or weight.ndim != 2:
         return Filters(reason="has no weights that can be shown")
@@ -213,7 +213,7 @@ def _gates(layer: nn.Module, draw: Draw, part: int) -> Filters:
 
 def _attention(layer: Any, draw: Draw) -> Filters:
     names, axes = ("query", "key", "value"), ("matrix", "unit", "input")
-    if own := attention_of(layer):
+    if own := framework_of(layer).attention_of(layer):
         # Beside each other as far as they are of one size: fewer heads may share keys and values.
         shown = {name: one for name, one in own.items() if one.shape == own["query"].shape}
         note = "the queries' matrix alone" if len(shown) == 1 else ""

@@ -19,7 +19,7 @@ from ..base.outputs import named_tensors
 from ..base.trees import call_model, tree_map, tree_tensors
 from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
-from ..layers.framework import channels_of, hear_operations, operations_of
+from ..layers.framework import framework_of, hear_operations
 from .cap import CappedTensors
 from .distribution import limits_of
 from .layer_choice import matching, no_such_layer
@@ -248,7 +248,7 @@ class FunctionalOperations:
         if not names and not every:
             return
         try:
-            if (listed := operations_of(modules)) is None:
+            if (listed := framework_of(modules[""]).operations_of(modules)) is None:
                 self._graph, self._constants = _trace(model, inputs)
         except ValueError as error:
             if names:
@@ -329,7 +329,7 @@ class FunctionalOperations:
             start += f"#{calls[name]}" if calls[name] > 1 else ""
             for number, (suffix, tensor) in enumerate(named_tensors(output)):
                 key = start + (suffix if number else "")
-                axis = channels_of(self._model, tensor.ndim) if tensor.ndim > 1 else None
+                axis = framework_of(self._model).channels_of(self._model, tensor.ndim) if tensor.ndim > 1 else None
                 store.add(key, tensor, sample_axis(nn.Identity(), tensor.shape, store.samples, suffix, axis), axis)
                 found.kinds[key], found.axes[key] = type(operation).__name__, axis
                 found.limits[key] = limits_of(type(operation).__name__.lower())

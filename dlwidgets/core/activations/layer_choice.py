@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from ..layers.framework import acts_as, adopt, describe_no_module, given_name, handed_over, is_whole
+from ..layers.framework import acts_as, adopt, describe_no_module, framework_of, handed_over
 from ..layers.walk import kind_of, walk
 from .attention import ATTENTION
 
@@ -40,12 +40,13 @@ def paths_of(modules: Mapping[str, nn.Module], layer: Any) -> list[str]:
     [] for any other way to name it; a layer that is not in the model is a ValueError.
     """
     if isinstance(layer, str):
-        return [] if layer in modules else [at for at, one in modules.items() if at and given_name(one) == layer]
-    if isinstance(layer, type) or not (isinstance(layer, nn.Module) or given_name(layer)):
+        named = (at for at, one in modules.items() if at and framework_of(one).given_name(one) == layer)
+        return [] if layer in modules else [*named]
+    if isinstance(layer, type) or not (isinstance(layer, nn.Module) or framework_of(layer).given_name(layer)):
         return []
     found = [path for path, module in modules.items() if module is layer or handed_over(module) is layer]
     if not found:
-        name = given_name(layer)
+        name = framework_of(layer).given_name(layer)
         raise ValueError(f"{kind_of(layer)}{f' {name!r}' if name else ''} is no layer of this model.")
     return found[:1]
 
@@ -54,7 +55,8 @@ def by_path(modules: Mapping[str, nn.Module], layers: Layers) -> Layers:
     """Return `layers` with layers and their own names as paths."""
     if layers is None or isinstance(layers, type):
         return layers
-    if isinstance(layers, (str, nn.Module)) or not isinstance(layers, Iterable) or given_name(layers):
+    single = isinstance(layers, (str, nn.Module)) or not isinstance(layers, Iterable)
+    if single or framework_of(layers).given_name(layers):
         layers = [layers]  # type: ignore[list-item]
     found: list[Any] = []
     for layer in layers:
@@ -102,12 +104,12 @@ def is_leaf(module: nn.Module) -> bool:
 
     One that its framework makes of others, as attention, is one as well.
     """
-    return is_whole(module) or all(name in _MAKES_WEIGHTS for name, _ in module.named_children())
+    return framework_of(module).is_whole(module) or all(name in _MAKES_WEIGHTS for name, _ in module.named_children())
 
 
 def leaves(modules: Mapping[str, nn.Module]) -> list[str]:
     """Return the paths of the layers that hold no others."""
-    parts = tuple(f"{path}." for path, module in modules.items() if path and is_whole(module))
+    parts = tuple(f"{path}." for path, module in modules.items() if path and framework_of(module).is_whole(module))
     return [path for path, module in modules.items() if is_leaf(module) and not path.startswith(parts)]
 
 

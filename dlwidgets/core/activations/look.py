@@ -15,7 +15,7 @@ from torch import nn
 from ..base.trees import tree_tensors
 from ..data.detection import holds_detections, on_cpu
 from ..data.samples import only_image
-from ..layers.framework import activation_of, acts_as, bias_of, channels_of
+from ..layers.framework import acts_as, framework_of
 from ..layers.walk import kind_of
 from ..pictures.picture import CHANNELS_LAST, Picture, Sort, first_sample, make_picture, with_batch_axis
 from ..pictures.statistics import to_real
@@ -133,7 +133,7 @@ def look(
     except ValueError as error:
         return Look(wanted, reason=str(error))
     convolves_1d = acts_as(next(weighing, None), (nn.Conv1d, nn.ConvTranspose1d))
-    said = channels_of(eager, max(2, *(tensor.ndim for tensor in tree_tensors(inputs)), 0))
+    said = framework_of(eager).channels_of(eager, max(2, *(tensor.ndim for tensor in tree_tensors(inputs)), 0))
     seen = Look(wanted, input=make_thumbnail(inputs, convolves_1d, channels_last=None if said is None else said > 1))
     module = modules.get(layer)
     of: Literal["inputs", "outputs"] = "inputs" if wanted.show == "input" else "outputs"
@@ -233,7 +233,8 @@ def default_layer(modules: Mapping[str, nn.Module]) -> str:
                 break
             chosen = path
         # An activation after the convolution, or its own.
-        if chosen and (acts_as(module, ACTIVATIONS) or path == chosen and activation_of(module)[0]):
+        own = path == chosen and framework_of(module).activation_of(module)[0]
+        if chosen and (acts_as(module, ACTIVATIONS) or own):
             return path
     return chosen or next(iter(held), "")
 
@@ -364,7 +365,7 @@ def _pack_incoming(look: Look, units: int, unit: int) -> tuple[bytes, dict[str, 
         return None
     maps = weights if weights.ndim == 3 else weights.reshape(1, 1, -1)
     drawn = make_tiles(maps, per="layer", budget=_INCOMING)
-    bias = bias_of(behind.module)
+    bias = framework_of(behind.module).bias_of(behind.module)
     return drawn.maps.tobytes(), {
         "unit": unit, "layer": behind.path, "shape": list(weights.shape), "size": list(drawn.maps.shape),
         "scale": float(drawn.scale[0]), "block": list(drawn.block),

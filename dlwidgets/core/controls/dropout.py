@@ -8,7 +8,7 @@ from torch import nn
 
 from ..base.ledger import Entry
 from ..base.numbers import read_fraction, read_optional
-from ..layers.framework import dropout_rate_of, refuse_dropout
+from ..layers.framework import framework_of
 from ..layers.structure import expression_of
 from ..layers.walk import module_at, uncompiled
 from .control import Control, Panel, PanelRow, Writer
@@ -35,7 +35,7 @@ class DropoutRates:
     def layers(self) -> dict[str, nn.Module]:
         """Return path -> dropout layer, in the model's order."""
         found = uncompiled(self._model).named_modules()
-        return {path: module for path, module in found if dropout_rate_of(module)}
+        return {path: module for path, module in found if framework_of(module).dropout_rate_of(module)}
 
     def rates(self) -> dict[str, float]:
         """Return path -> the rate in force."""
@@ -54,7 +54,7 @@ class DropoutRates:
             rate = own[1] if wanted is None else wanted
             if rate != _rate(module):
                 changed.append(f"{path or 'the model'} {_rate(module):g} to {rate:g}")
-                setattr(module, dropout_rate_of(module), rate)
+                setattr(module, framework_of(module).dropout_rate_of(module), rate)
             if wanted is None:
                 self._own.pop(id(module), None)
             else:
@@ -72,13 +72,13 @@ class DropoutRates:
         layers = self.layers()
         for path, layer in layers.items():
             if id(layer) in self._own and path not in state["own"]:
-                setattr(layer, dropout_rate_of(layer), self._own[id(layer)][1])
+                setattr(layer, framework_of(layer).dropout_rate_of(layer), self._own[id(layer)][1])
         self._own = {id(layers[p]): (layers[p], rate) for p, rate in state["own"].items() if p in layers}
         self.put(None if state["choice"] is None else ByPattern(state["choice"]))
 
 
 def _rate(layer: nn.Module) -> float:
-    return getattr(layer, dropout_rate_of(layer))
+    return getattr(layer, framework_of(layer).dropout_rate_of(layer))
 
 
 class DropoutWriter(Writer):
@@ -94,7 +94,8 @@ class DropoutWriter(Writer):
             wanted = setting_of(entry.asked, path)
             rate = self._own[path] if wanted is None else wanted
             if rate != now:
-                name = dropout_rate_of(module_at(self.script.model, path))
+                layer = module_at(self.script.model, path)
+                name = framework_of(layer).dropout_rate_of(layer)
                 lines.append(f"{expression_of(self.script.model, path)}.{name} = {rate!r}")
                 self._now[path] = rate
         return lines
@@ -124,7 +125,7 @@ class Dropout(Control):
         layers = self.loop.dropout.layers()
         choice = read_by_pattern(self.loop.model, self.name, value, layers, "dropout layer", read_rate)
         for path, layer in layers.items():
-            if setting_of(choice, path) and (why := refuse_dropout(layer)):
+            if setting_of(choice, path) and (why := framework_of(layer).refuse_dropout(layer)):
                 raise ValueError(f"dropout: {path!r} {why}.")
         return choice
 

@@ -17,7 +17,8 @@ from ..base.state import Reference, dereference, read_attributes, write_attribut
 from ..base.words import pluralize, quote_error, quote_names
 from ..data.losses import change_loss
 from ..data.task import TASKS, Task
-from ..layers.framework import follow_parameters, keeps_activation, train_flag
+from ..layers.foreign import follow_parameters
+from ..layers.framework import framework_of
 from ..layers.head import (
     NewOutput,
     ask_model,
@@ -77,7 +78,7 @@ class HeadWriter(Writer):
             return
         if script.loop.objective.companions.optimizers:
             raise Unwritable("a head was exchanged that training_step= may move by an optimizer of its own")
-        if train_flag(script.model) != "requires_grad":
+        if framework_of(script.model).train_flag != "requires_grad":
             raise Unwritable("the head of a Keras model was exchanged in the run, and not before it")
         control: Any = next(one for one in script.controls if one.name == "head")
         if control.by_hand:
@@ -190,7 +191,7 @@ class Head(Control):
         seed = self.steering.seed + times if seed is None else read_integer(seed)
         model = uncompiled(self.loop.model)
         plan = [] if layer is None and own_method(model) else plan_outputs(model, count, layer)
-        if odd := [one.path for one in plan if not keeps_activation(one.layer, one.outputs)]:
+        if odd := [one.path for one in plan if not framework_of(one.layer).keeps_activation(one.layer, one.outputs)]:
             raise ValueError(
                 f"{odd[0]!r} would need another activation for {pluralize(count, 'class')}: make the model first, by "
                 f"dlw.with_head(model, {count}), and a session of that."

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from ..base.ledger import Entry
 from ..base.words import did_you_mean, pluralize
-from ..layers.framework import refuse_rule, unit_axis
+from ..layers.framework import framework_of
 from ..layers.structure import expression_of
 from ..layers.walk import uncompiled
 from .control import Control, Panel, PanelRow, Unwritable, Writer, parse_number
@@ -159,7 +159,7 @@ class WeightNormalisation:
                 inside = ".parametrizations." in f".{path}."
                 if id(tensor) in seen or inside or is_lazy(tensor) or tensor.ndim < 2:
                     continue
-                if tensor.is_floating_point() and (axis := unit_axis(module, key)) is not None:
+                if tensor.is_floating_point() and (axis := framework_of(module).unit_axis(module, key)) is not None:
                     seen.add(id(tensor))
                     name = f"{path}.{key}" if path else key
                     found.append(WeightSlot(name, module, key, axis))
@@ -169,7 +169,7 @@ class WeightNormalisation:
         """Put a choice in force, as `Control.put`; return what changed."""
         slots = self.slots()
         for slot in slots:
-            if why := refuse_rule(slot.module, setting_of(choice, slot.name)):
+            if why := framework_of(slot.module).refuse_rule(slot.module, setting_of(choice, slot.name)):
                 raise ValueError(f"{slot.name!r} {why}")
         rules = {slot.name: setting_of(choice, slot.name) for slot in slots}
         off = [slot for slot in slots if self._is_split(slot) and rules[slot.name] != "weight_norm"]

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..base.words import did_you_mean, quote_error, refuse_texts
-from ..layers.framework import train_flag
+from ..layers.framework import framework_of
 from .control import Control, Panel, PanelRow
 from .optimizer_number import MovementWriter, name_in_wish
 from .parameter_groups import GroupValue, groups_by_id
@@ -162,9 +162,8 @@ def make_optimizer(
     if not own:
         raise ValueError(f"The model {name} has no parameters: there is nothing to train.")
     if not frozen and not any(p.requires_grad for p in own):
-        raise ValueError(
-            f"All parameters of {name} are frozen ({train_flag(model)} is False): there is nothing to train."
-        )
+        flag = framework_of(model).train_flag
+        raise ValueError(f"All parameters of {name} are frozen ({flag} is False): there is nothing to train.")
     options: dict[str, Any] = {}
     if isinstance(wanted, (tuple, list)):
         wanted, options = read_optimizer(wanted, model)

@@ -14,7 +14,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 
 from ..base.frozen_dict import FrozenDict
 from ..base.words import did_you_mean, quote_names
-from ..layers.framework import follows_statistics, tensor_of
+from ..layers.framework import framework_of, tensor_of
 from ..layers.split import propose_split
 from ..layers.walk import Layer, kind_of, uncompiled, walk
 
@@ -408,7 +408,7 @@ def statistics_of(module: nn.Module) -> str:
         return "SpectralNorm"
     there = [name for name, buffer in module._buffers.items() if buffer is not None]
     follow = any(name.startswith("running_") or name == "num_batches_tracked" for name in there)
-    return kind_of(module) if follow or follows_statistics(module) else ""
+    return kind_of(module) if follow or framework_of(module).follows_statistics(module) else ""
 
 
 def kind_name(kind: type) -> str:

@@ -17,7 +17,7 @@ from ..base.ledger import Entry
 from ..base.numbers import read_count
 from ..base.random_state import RandomStates
 from ..base.words import did_you_mean, pluralize, quote_error, quote_names
-from ..layers.framework import can_draw, draw_layer, kernels_of, train_flag
+from ..layers.framework import framework_of
 from ..layers.structure import expression_of, has_wrapped_weight
 from ..layers.walk import module_at, uncompiled
 from .control import Control, Unwritable, Writer
@@ -96,7 +96,7 @@ def plan_drawings(model: nn.Module, wish: Redrawn) -> list[Drawing]:
 def _find_drawings(model: nn.Module, path: str, layer: nn.Module, init: str | None) -> Iterator[Drawing]:
     own = {name: one for name, one in layer._parameters.items() if one is not None}
     weights = [name for name, one in own.items() if one.ndim > 1]
-    draws = can_draw(layer) or callable(getattr(layer, "reset_parameters", None))
+    draws = framework_of(layer).can_draw(layer) or callable(getattr(layer, "reset_parameters", None))
     if init is not None and weights and not isinstance(layer, (nn.Embedding, nn.EmbeddingBag)):
         if odd := [name for name in own if name not in weights and "bias" not in name]:
             how = INITS[init].__name__
@@ -110,7 +110,7 @@ def _find_drawings(model: nn.Module, path: str, layer: nn.Module, init: str | No
         yield Drawing(path, layer, None)
         return
     elif own:
-        method = "reset_parameters()" if train_flag(layer) == "requires_grad" else "get_config()"
+        method = "reset_parameters()" if framework_of(layer).train_flag == "requires_grad" else "get_config()"
         what = f"no {method} that draws its {next(iter(own))}"
         raise ValueError(f"{_title(path, layer)} has {what}.{_others(model)}")
     for name, child in layer.named_children():
@@ -120,15 +120,15 @@ def _find_drawings(model: nn.Module, path: str, layer: nn.Module, init: str | No
 def _draw_in_order(init: Callable[..., Any], layer: nn.Module, parameter: nn.Parameter) -> None:
     """Draw a weight with its axes in torch's order."""
     name = next(name for name, one in layer._parameters.items() if one is parameter)
-    init((kernels_of(layer) or {}).get(name, parameter))
+    init((framework_of(layer).kernels_of(layer) or {}).get(name, parameter))
 
 
 def _with_reset(layer: nn.Module) -> nn.Module:
     """Return a layer as `draw_layers` takes it, with `reset_parameters()`."""
-    if not can_draw(layer):
+    if not framework_of(layer).can_draw(layer):
         return layer
     stands_for = nn.Module()
-    stands_for.reset_parameters = lambda: draw_layer(layer)  # type: ignore[method-assign]
+    stands_for.reset_parameters = lambda: framework_of(layer).draw_layer(layer)  # type: ignore[method-assign]
     stands_for._parameters |= layer._parameters
     return stands_for
 
@@ -172,8 +172,11 @@ def _title(path: str, layer: nn.Module) -> str:
 def _others(model: nn.Module) -> str:
     """Return a sentence that names the layers that can be drawn anew."""
     named = uncompiled(model).named_modules()
-    draws = [(path, can_draw(one) or callable(getattr(one, "reset_parameters", None))) for path, one in named if path]
-    names = [path for path, can in draws if can]
+
+    def draws(layer: nn.Module) -> bool:
+        return framework_of(layer).can_draw(layer) or callable(getattr(layer, "reset_parameters", None))
+
+    names = [path for path, one in named if path and draws(one)]
     return f" Layers that have it are {quote_names(names, 6)}." if names else ""
 
 
@@ -203,7 +206,7 @@ class ReinitialiseWriter(Writer):
         script = self.script
         if not script.changed("reinitialise"):
             return
-        if train_flag(script.model) != "requires_grad":
+        if framework_of(script.model).train_flag != "requires_grad":
             raise Unwritable("layers of a Keras model were drawn anew in the run")
         if any("weight_norm" in (rule or {}).values() for rule in script.ever("normalise")):
             raise Unwritable("layers were drawn anew in a run with weights that were split by weight_norm")

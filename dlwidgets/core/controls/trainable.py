@@ -16,14 +16,8 @@ from torch.optim import Optimizer
 from ..base.ledger import Entry
 from ..base.state import Reference, dereference
 from ..base.words import pluralize, quote_error
-from ..layers.framework import (
-    freezes_weights_alone,
-    holds_statistics,
-    is_foreign,
-    modes_set_by_calls,
-    settle_trainable,
-    train_flag,
-)
+from ..layers.foreign import modes_set_by_calls, settle_trainable
+from ..layers.framework import framework_of, is_foreign
 from ..layers.structure import expression_of
 from ..layers.walk import numel_of
 from .control import Control, Unwritable, Writer
@@ -88,7 +82,8 @@ class Freezing:
     def held_layers(self) -> Sequence[nn.Module]:
         """The layers whose running statistics are held."""
         found = {id(one): one for one in self._held_layers}
-        return [*(found | {id(one): one for one in self.model.modules() if holds_statistics(one)}).values()]
+        own = (one for one in self.model.modules() if framework_of(one).holds_statistics(one))
+        return [*(found | {id(one): one for one in own}).values()]
 
     def names_frozen(self) -> set[str]:
         """Return the names of the parameters that a pattern freezes."""
@@ -100,7 +95,8 @@ class Freezing:
 
     def reasons(self) -> dict[str, str]:
         """Return path -> by what the frozen parameters there are frozen."""
-        parts, held, flag = FreezableParts(self.model), set(map(id, self.held_layers)), train_flag(self.model)
+        parts, held = FreezableParts(self.model), set(map(id, self.held_layers))
+        flag = framework_of(self.model).train_flag
         said = [f"by {flag} alone"] * parts.count
         for pattern, on in (self.choice or {}).items():
             words = f"by {pattern!r}{f', {flag} alone' if on == WEIGHTS else ''}"
@@ -185,14 +181,14 @@ class Freezing:
 
     def own_hold(self, layer: nn.Module) -> bool:
         """Say whether a layer that no pattern means holds its statistics."""
-        return self._own_holds.get(id(layer), holds_statistics(layer))
+        return self._own_holds.get(id(layer), framework_of(layer).holds_statistics(layer))
 
     def _follow_holds(self, parts: FreezableParts, flags: Sequence[Any], held: Sequence[nn.Module]) -> dict[int, bool]:
         """Return whether layers are to hold their statistics by their flags."""
         found = {}
         for module, own in parts.running:
             if any(flags[number] is not None for number in own):
-                self._own_holds.setdefault(id(module), holds_statistics(module))
+                self._own_holds.setdefault(id(module), framework_of(module).holds_statistics(module))
                 found[id(module)] = any(module is one for one in held)
             elif id(module) in self._own_holds:
                 found[id(module)] = self._own_holds.pop(id(module))
@@ -221,7 +217,8 @@ class Freezing:
         numbers = [number_of[id(one)] for one in changed if id(one) in number_of]
         mine = [parts.tensors[number] for number in numbers if flags[number] in (None, WEIGHTS)]
         owners = [parts.places[parts.owners[number_of[id(one)]]] for one in mine]
-        said = [one.requires_grad or (WEIGHTS if freezes_weights_alone(of) else False) for one, of in zip(mine, owners)]
+        alone = [framework_of(one).freezes_weights_alone(one) for one in owners]
+        said = [one.requires_grad or (WEIGHTS if weights else False) for one, weights in zip(mine, alone)]
         for tensor in mine:
             tensor.requires_grad_(not tensor.requires_grad)
         choice = self.choice
@@ -248,7 +245,10 @@ class Freezing:
         own = [[number, was.trained, was.joined is not None] for number, was in matched if was is not None]
         before = Reference((dict(self._originals), list(self._held_layers)))
         running = FreezableParts(self.model).running
-        holds = [[n, holds_statistics(one), self._own_holds.get(id(one))] for n, (one, _) in enumerate(running)]
+        holds = [
+            [number, framework_of(one).holds_statistics(one), self._own_holds.get(id(one))]
+            for number, (one, _) in enumerate(running)
+        ]
         return {"choice": choice, "own": own, "before": before, "holds": holds}
 
     def install(self, state: dict[str, Any], optimizer: Optimizer) -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..base.random_state import Generators
 from ..base.trees import call_model, tree_map, tree_tensors
-from ..layers.framework import added_losses
+from ..layers.framework import framework_of
 from .companions import Companions
 from .own_loss import Losses, find_logits, form_of, gather_losses, loss_mode
 from .reduction import LossCalls
@@ -41,7 +41,7 @@ class Objective:
         self.met_unknown = False
         self.tried = tried
         #: Lists what the model adds to the loss, as the penalties of its regularizers; None where it never does.
-        self.added = added_losses(model)
+        self.added = framework_of(model).added_losses(model)
         #: The loss of training in the task's stead, where one is wished for.
         self.smoothing = SmoothedLoss(task, self.given)
         #: The weight of each named loss that has another than 1; the names that were met, and what stands for them in

@@ -28,9 +28,10 @@ from ..base.isolation import (
 from ..base.trees import call_model, describe_shapes, slice_rows, tree_map, tree_tensors
 from ..base.words import pluralize, quote_error
 from ..layers.example_input import as_tensors
+from ..layers.foreign import build_by, is_unbuilt
 from ..layers.forward import find_out_of_range
 from ..layers.forward_error import explain_foreign
-from ..layers.framework import build_by, channels_last, is_unbuilt, output_names, usual_loss
+from ..layers.framework import framework_of
 from ..layers.kinds import dtype_name
 from ..layers.walk import kind_of, walk
 from .batches import Batches, IndexedBatches
@@ -146,11 +147,13 @@ def prepare_data(
     named = isinstance(train, Rows) and train.named
     looked = all(part is None or isinstance(part, Rows) for part in (train, valid))
     unknown = _has_unknown(valid) or (False if looked else None)
-    last = channels_last(model)
-    infer = functools.partial(infer_task, channels_last=last, usual=functools.partial(usual_loss, model))
+    last = framework_of(model).channels_last
+    usual = functools.partial(framework_of(model).usual_loss, model)
+    infer = functools.partial(infer_task, channels_last=last, usual=usual)
     if takes_outputs(loss) and several(output, targets):
         losses = loss if isinstance(loss, OutputLosses) else OutputLosses(loss)
-        found = Task("custom", losses, losses.find_tasks(output_names(model), output, every, infer), names)
+        outputs = framework_of(model).output_names(model)
+        found = Task("custom", losses, losses.find_tasks(outputs, output, every, infer), names)
     else:
         found = infer(every, output, task=task, loss=loss, classes=names, named=named, unknown=unknown)
     train, valid = _mark_unknown(train, supply, found), _mark_unknown(valid, check, found)

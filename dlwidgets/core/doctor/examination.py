@@ -7,11 +7,12 @@ import operator
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..base.buckets import common_steps
 from ..base.time_budget import TimeBudget
-from ..layers.framework import say_for
+from ..layers.framework import framework_of
 from .data_facts import BatchLook, DataFacts
 from .divergence import Divergence
 from .evidence import Evidence, FailedStep
@@ -276,7 +277,8 @@ class Examination:
 
     def _say(self, found: Finding) -> Finding:
         """Return a finding in the words of the model's framework."""
-        said = {name: say_for(self._run.loop.model, getattr(found, name)) for name in ("title", "sentence", "why")}
+        say = partial(framework_of(self._run.loop.model).say_for, self._run.loop.model)
+        said = {name: say(getattr(found, name)) for name in ("title", "sentence", "why")}
         return dataclasses.replace(found, **said)
 
     def _take_in(self, reported: dict[str, tuple[Rule, list[Finding]]], step: int) -> None:

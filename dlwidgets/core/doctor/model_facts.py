@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from ..controls.parameter_groups import groups_by_id
 from ..controls.patterns import statistics_of
-from ..layers.framework import holds_statistics
+from ..layers.framework import framework_of
 from ..layers.unregistered import find_unregistered
 from ..layers.walk import Layer, module_at, numel_of, uncompiled, walk
 
@@ -82,8 +82,8 @@ def read_model(model: nn.Module, optimizers: Iterable[Optimizer]) -> ModelFacts:
         trainable += sum(map(numel_of, training))
         if still := [one for one in training if id(one) not in moved]:
             left[layer.path] = sum(map(numel_of, still))
-        follows = layer.module.training and statistics_of(layer.module) and not holds_statistics(layer.module)
-        if follows and is_frozen(model, layer):
+        follows = layer.module.training and statistics_of(layer.module)
+        if follows and not framework_of(layer.module).holds_statistics(layer.module) and is_frozen(model, layer):
             norms.append(layer.path)
     hidden = find_unregistered({layer.path: layer.module for layer in layers})
     said = tuple((one.path, one.sentence()) for one in hidden)

@@ -14,7 +14,7 @@ import torch
 from ..base.framework_loss import FrameworkLoss
 from ..base.numbers import format_number, format_rate
 from ..base.words import did_you_mean
-from ..layers.framework import activation_of, say_for
+from ..layers.framework import framework_of
 from ..layers.walk import Layer, walk
 from .course import find_last_good, find_onset, of_one_loss
 from .finding import Finding
@@ -84,7 +84,7 @@ class Case:
             tuple(run.loop.freezing.frozen_by_hand()), _weighted(layers, finding.layer),
             run.data.valid is not None, bool(run.loop.dropout.layers()),
             task.loss.turned() if isinstance(task.loss, FrameworkLoss) else None,
-            steering.read, partial(say_for, run.loop.model),
+            steering.read, partial(framework_of(run.loop.model).say_for, run.loop.model),
         )  # fmt: skip
 
     @cached_property
@@ -335,7 +335,7 @@ def _take_torchs(case: Case) -> Dose:
 def _last_kind(layer: Any) -> str:
     """Return the class of a last layer, or of its activation."""
     names = {"softmax": "Softmax", "sigmoid": "Sigmoid", "log_softmax": "LogSoftmax"}
-    return names.get(activation_of(layer)[0], type(layer).__name__)
+    return names.get(framework_of(layer).activation_of(layer)[0], type(layer).__name__)
 
 
 def _swap_loss(case: Case) -> Dose:

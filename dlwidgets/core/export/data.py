@@ -30,7 +30,7 @@ from ..data.loader import LoaderBatches
 from ..data.source import Rows
 from ..data.stream import StreamBatches
 from ..data.task import ignored_class, unpack_batch
-from ..layers.framework import pack_parts, stars_of
+from ..layers.framework import framework_of
 from .draft import Draft
 from .objects import ObjectWriter
 from .sources import Unwritable
@@ -108,10 +108,10 @@ def _write_indexed(draft: Draft, source: IndexedBatches, resizes: bool) -> Batch
         if isinstance(rows.inputs, Mapping):
             inputs = ", ".join(f"{name}={text}" for name, text in get.items())
             whole = "{" + ", ".join(f'"{name}": {text}' for name, text in get.items()) + "}"
-        if draft.foreign and not stars_of(draft.model, rows.inputs):
+        if draft.foreign and not framework_of(draft.model).stars_of(draft.model, rows.inputs):
             inputs = whole
             if isinstance(rows.inputs, (tuple, list)):
-                packed = pack_parts(draft.model, [*get.values()])
+                packed = framework_of(draft.model).pack_parts(draft.model, [*get.values()])
                 items = [f'"{k}": {v}' for k, v in packed.items()] if isinstance(packed, Mapping) else packed
                 inputs = f"{{{', '.join(items)}}}" if isinstance(packed, Mapping) else f"[{', '.join(items)}]"
         batch, count, fetch = f"({whole}, {targets})", "len(y)", ""
@@ -357,7 +357,7 @@ def _write_parts(draft: Draft) -> tuple[str, str, str]:
         return f"inputs{there}", f"targets{there}", ""
     if there:
         raise Unwritable("batches of several tensors are written for the CPU only")
-    return f"{stars_of(draft.model, example)}inputs", "targets", ""
+    return f"{framework_of(draft.model).stars_of(draft.model, example)}inputs", "targets", ""
 
 
 def _is_dict(draft: Draft) -> bool:

@@ -24,7 +24,7 @@ from ..base.state import StateCopier, same_state
 from ..base.trees import call_model
 from ..base.words import quote_error
 from ..layers import framework
-from ..layers.framework import follows_statistics, is_foreign
+from ..layers.framework import framework_of, is_foreign
 from ..layers.keras.expressions import public_name
 from ..layers.structure import expression_of
 from ..layers.walk import module_at
@@ -92,7 +92,8 @@ class FlagLines:
         for layer in self._model.modules():
             inside = [trains[id(one)] for one in layer.parameters() if id(one) in trains]
             if is_foreign(layer) and inside:
-                wanted[id(layer)] = id(layer) not in held if follows_statistics(layer) else any(inside)
+                follows = framework_of(layer).follows_statistics(layer)
+                wanted[id(layer)] = id(layer) not in held if follows else any(inside)
         return list(self._settle(self._model, "", wanted))
 
     def _settle(self, layer: Any, path: str, wanted: Mapping[int, bool]) -> Iterator[str]:
@@ -256,7 +257,7 @@ def write_keras(model: Any, sources: Sources, example: Any, taken: frozenset[str
             try:
                 built = _run(text, sources)
                 if not all(one.built for one in built._flatten_layers()):
-                    stars = framework.stars_of(model, example)
+                    stars = framework.framework_of(model).stars_of(model, example)
                     text += f"\n{write_call(model, stars + _zeros(example), False)}  # builds its layers"
                     sources.imports.add("import torch")
                     _run(text.rpartition("\n")[2], sources, model=built)

@@ -8,7 +8,7 @@ from ..base.isolation import differentiates
 from ..base.trees import tree_map, tree_tensors
 from ..data.batches import IndexedBatches
 from ..data.source import Rows
-from ..layers.framework import stars_of
+from ..layers.framework import framework_of
 from .draft import Draft
 from .text import indent
 
@@ -46,7 +46,7 @@ def write_prediction(draft: Draft) -> str:
         ]  # fmt: skip
     arguments = f"inputs{draft.to_device}"
     if not isinstance(example, torch.Tensor):
-        arguments = f"{stars_of(draft.model, example)}inputs"
+        arguments = f"{framework_of(draft.model).stars_of(draft.model, example)}inputs"
     output = f"{draft.call(arguments, False, model)}.cpu().double()" + (".reshape(-1)" if binary else "")
     what = "for each sample" if binary else "for each sample and class"
     lines += [

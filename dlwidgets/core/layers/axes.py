@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..pictures.picture import time_first
-from .framework import channels_of
+from .framework import framework_of
 from .walk import kind_of
 
 #: Layers of one spatial axis, N x C x L; a sequence, N x T x D, has three axes too.
@@ -52,7 +52,7 @@ def channel_axis(layer: nn.Module, tensor: torch.Tensor, given: Known | None = N
         axis, axes, count = given
         # What puts axes in another order has other sizes there.
         kept = axis if axes == tensor.ndim and count in (-1, tensor.shape[axis]) else None
-    if (own := channels_of(layer, tensor.ndim, kept)) is not None:
+    if (own := framework_of(layer).channels_of(layer, tensor.ndim, kept)) is not None:
         return own
     if kept is not None and not isinstance(layer, _KNOWN):
         return kept

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from .framework import activation_of, acts_as, channels_of, is_whole
+from .framework import acts_as, framework_of
 from .signals import SATURATING, SATURATING_FUNCTIONS, SignalNotes, read_losses
 from .walk import Layer, kind_of, uncompiled, walk
 
@@ -109,9 +109,9 @@ class UnitProbe:
         path, module = layer.path, layer.module
         floor = flat_below(module)
         axis = next((axis for kinds, axis in _AXES.items() if acts_as(module, kinds)), None)
-        if is_whole(module) and not module._modules:
+        if framework_of(module).is_whole(module) and not module._modules:
             # The gates of a cell are meant to saturate.
-            ends = activation_of(module)[0] and not kind_of(module).endswith("Cell")
+            ends = framework_of(module).activation_of(module)[0] and not kind_of(module).endswith("Cell")
             self._handles.append(module.register_forward_pre_hook(partial(self._enter, path if ends else None)))
             self._handles.append(module.register_forward_hook(self._leave, always_call=True))
         if floor is not None or type(module) in SATURATING:
@@ -196,7 +196,7 @@ class UnitProbe:
             fed, axis = self._origin(x)
             if self._inside:  # the activation that ends a layer
                 within, ends = self._inside[-1]
-                path, fed, axis = ends or "", (), channels_of(within, x.ndim) or axis
+                path, fed, axis = ends or "", (), framework_of(within).channels_of(within, x.ndim) or axis
             self._calls.append((path, fed, highest(x, axis) <= floor))
 
     def before_function(self, function: Any, x: Any) -> None:
@@ -223,7 +223,7 @@ class UnitProbe:
             self.signals.called.add(path)
             if isinstance(output, torch.Tensor):
                 if axis is not None:
-                    axis = channels_of(module, output.ndim) or axis
+                    axis = framework_of(module).channels_of(module, output.ndim) or axis
                     hands_on = acts_as(module, _CHANNELWISE) and inputs
                     before = self._origin(inputs[0])[0] if hands_on else ()
                     self._given[id(output)] = (weakref.ref(output), (*before, path), axis)
@@ -242,7 +242,7 @@ class UnitProbe:
         if known is not None and known[0]() is x:
             return known[1], known[2]
         axes = x.ndim if isinstance(x, torch.Tensor) else 0
-        return (), (axes > 1 and channels_of(self._model, axes)) or (-1 if axes == 3 else 1)
+        return (), (axes > 1 and framework_of(self._model).channels_of(self._model, axes)) or (-1 if axes == 3 else 1)
 
 
 class _Functions(TorchFunctionMode):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from .framework import runs_in_order
+from .framework import framework_of
 from .walk import module_at, uncompiled
 
 _LISTS = (nn.Sequential, nn.ModuleList)
@@ -72,7 +72,7 @@ def _apart(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _is_list(module: nn.Module) -> bool:
-    return type(module) in _LISTS or runs_in_order(module)
+    return type(module) in _LISTS or framework_of(module).runs_in_order(module)
 
 
 def _holds_blocks(module: nn.Module) -> bool:

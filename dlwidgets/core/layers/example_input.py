@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..base.trees import Takes, keep_kind, tree_map, tree_tensors
 from ..base.words import quote_names
-from .framework import say_unready
+from .foreign import say_unready
 from .kinds import wanted_input
 from .walk import Layer, uncompiled
 

@@ -14,7 +14,7 @@ from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 
 from ..base.trees import tree_tensors
 from ..base.words import quote_error
-from .framework import explain_call
+from .framework import framework_of
 from .kinds import SPACE, dtype_name, shape_words
 from .operations import LOOKUPS, TensorOperation, values_of
 from .trace import Failure
@@ -35,7 +35,8 @@ def explain(failure: Failure, modules: Mapping[str, nn.Module], whole: Sequence[
     `whole` are the shapes of the model's inputs.
     """
     shapes = [tuple(tensor.shape) for tensor in failure.inputs.values()]
-    if (said := explain_call(failure.error, modules, failure.path, shapes, whole)) is not None:
+    ours = framework_of(modules[""])
+    if (said := ours.explain_call(failure.error, modules, failure.path, shapes, whole)) is not None:
         return FailureReason(*said)
     module = modules[failure.path]
     where = f"{failure.path} ({kind_of(module)})" if failure.path else kind_of(module)
@@ -58,7 +59,8 @@ def explain(failure: Failure, modules: Mapping[str, nn.Module], whole: Sequence[
 def explain_foreign(error: BaseException, model: nn.Module, inputs: Any) -> str:
     """Say why a model of another framework fails; "" of torch's."""
     shapes = [tuple(tensor.shape) for tensor in tree_tensors(inputs)]
-    said = explain_call(error, {layer.path: layer.module for layer in walk(model)}, "", shapes, shapes)
+    modules = {layer.path: layer.module for layer in walk(model)}
+    said = framework_of(modules[""]).explain_call(error, modules, "", shapes, shapes)
     return "" if said is None else said[0]
 
 

@@ -16,7 +16,8 @@ from torch.nn.parameter import is_lazy
 from ..base.isolation import preserve_random_state
 from ..base.numbers import read_count, read_integer
 from ..base.words import did_you_mean, pluralize, quote_error
-from .framework import adopt, output_size, refuse_unbuilt, renew_output
+from .foreign import refuse_unbuilt
+from .framework import adopt, framework_of
 from .split import propose_split
 from .structure import has_wrapped_weight
 from .walk import kind_of, module_at, uncompiled, walk
@@ -140,7 +141,7 @@ def replace_outputs(
     They are drawn from torch's random numbers. A model that is the one layer itself is not changed, but another.
     """
     whole = uncompiled(model)
-    rest = [one for one in plan if not renew_output(whole, one.layer, one.outputs)]
+    rest = [one for one in plan if not framework_of(whole).renew_output(whole, one.layer, one.outputs)]
     if rest and rest[0].layer is whole:
         return _renewed(whole, rest[0].outputs)
     made = {id(one.layer): _renewed(one.layer, one.outputs) for one in rest}
@@ -276,7 +277,7 @@ def _check(model: nn.Module, wanted: NewOutput) -> None:
             f"The weight of {title} is that of {shared[0]!r} as well (tied): it cannot have another number of rows. "
             "Put a layer of its own behind the model, or give it weights of its own first."
         )
-    if output_size(layer) is not None:
+    if framework_of(layer).output_size(layer) is not None:
         return
     odd = [name for name, one in layer.named_parameters() if name not in ("weight", "bias")]
     if odd or not callable(getattr(layer, "reset_parameters", None)):
@@ -292,7 +293,7 @@ def _title(path: str, layer: nn.Module) -> str:
 
 def _size(layer: nn.Module) -> int | None:
     """Return how many values an output layer puts out, else None."""
-    if (size := output_size(layer)) is not None:
+    if (size := framework_of(layer).output_size(layer)) is not None:
         return size
     if isinstance(layer, _ConvNd):
         return layer.out_channels

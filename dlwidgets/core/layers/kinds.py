@@ -14,7 +14,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _LPPoolNd, _MaxPoolNd
 from torch.nn.parameter import is_lazy
 
-from .framework import acts_as, arguments_of, input_of
+from .framework import acts_as, framework_of
 
 #: Names of the axes of what a convolution over so many dimensions takes, behind batch and channels.
 SPACE = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
@@ -32,7 +32,7 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 def layer_arguments(module: nn.Module) -> str:
     """Return a layer's telling arguments in short: "3×3"; "" for none."""
-    if (said := arguments_of(module)) is not None:
+    if (said := framework_of(module).arguments_of(module)) is not None:
         return said
     if isinstance(module, _ConvNd):
         words = [shape_words(module.kernel_size)]
@@ -146,7 +146,7 @@ class WantedInput:
 
 def wanted_input(module: nn.Module) -> WantedInput | None:
     """Return the input that a layer wants; None where unknown."""
-    if (wanted := input_of(module)) is not None:
+    if (wanted := framework_of(module).input_of(module)) is not None:
         return wanted
     if isinstance(module, LazyModuleMixin) and module.has_uninitialized_params():
         axes = SPACE.get(_dimensions(module), ()) if isinstance(module, (_ConvNd, _NormBase)) else ()

@@ -17,7 +17,8 @@ from torch.nn.parameter import is_lazy
 from ..base.training_models import refuse_training
 from ..base.weight_file import read_weights
 from ..base.words import pluralize, quote_names
-from .framework import adopt, describe_no_module, refuse_unbuilt, translate_weights
+from .foreign import refuse_unbuilt
+from .framework import adopt, describe_no_module, translate_weights
 from .kinds import dtype_name, packed_weights, shape_words
 from .split import propose_split
 from .walk import kind_of, uncompiled, walk

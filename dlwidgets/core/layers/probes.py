@@ -18,7 +18,7 @@ from torch.nn.parameter import is_lazy
 
 from ..base.time_budget import TimeBudget
 from .dead_units import DeadUnits, UnitProbe
-from .framework import acts_as, kernels_of
+from .framework import acts_as, framework_of
 from .signals import Signals
 from .walk import Layer, kind_of, walk
 
@@ -173,7 +173,7 @@ def _draws_units(module: nn.Module) -> bool:
 
 def _matrix_of(module: nn.Module) -> torch.Tensor | None:
     """Return a layer's weight, units first, or None."""
-    found = kernels_of(module)
+    found = framework_of(module).kernels_of(module)
     return module._parameters.get("weight") if found is None else found.get("kernel")
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .framework import acts_as, channels_of, holds_statistics
+from .framework import acts_as, framework_of
 
 #: Of so many samples and values of each, a layer's spread is measured.
 _SAMPLES, _VALUES = 16, 256
@@ -98,9 +98,10 @@ class SignalNotes:
         """Note what a layer put out; of a BatchNorm, its batch."""
         if path not in self._spread and output.ndim > 1 and len(output) > 1 and output.is_floating_point():
             self._spread[path] = _sample(output).std(0, unbiased=False).mean()
-        norm = acts_as(module, nn.modules.batchnorm._BatchNorm) and module.training
-        if norm and getattr(module, "track_running_stats", True) and not holds_statistics(module) and output.ndim > 1:
-            axis = channels_of(module, output.ndim) or 1
+        norm = acts_as(module, nn.modules.batchnorm._BatchNorm) and module.training and output.ndim > 1
+        follows = norm and getattr(module, "track_running_stats", True)
+        if follows and not framework_of(module).holds_statistics(module):
+            axis = framework_of(module).channels_of(module, output.ndim) or 1
             samples, values = len(output), output.numel() // max(1, output.shape[axis])
             known = self._norms.get(path, (samples, values, 0))
             self._norms[path] = min(samples, known[0]), min(values, known[1]), known[2] + 1

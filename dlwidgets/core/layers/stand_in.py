@@ -16,7 +16,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter, is_l
 from torch.overrides import TorchFunctionMode
 
 from ..base.held import PLAIN
-from .framework import copy_layers
+from .foreign import copy_layers
 from .walk import bytes_of, kind_of, uncompiled
 
 #: The dicts of a module whose entries are called by its calls, and all whose entries torch calls.

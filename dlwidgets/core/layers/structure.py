@@ -15,7 +15,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 from ..base.literals import is_plain
-from .framework import expression_inside
+from .framework import framework_of
 from .walk import module_at
 
 #: What every module has.
@@ -121,7 +121,7 @@ def expression_of(model: nn.Module, path: str, name: str = "model") -> str:
     text, here = name, model
     for part in path.split(".") if path else ():
         indexed = isinstance(here, (nn.Sequential, nn.ModuleList)) and part.isdigit()
-        if (said := expression_inside(here, part)) is not None:
+        if (said := framework_of(here).expression_inside(here, part)) is not None:
             text += said if part in here._modules else f"{said}.value"  # type: ignore[union-attr]
         elif indexed:
             # A slice of a Sequential keeps the names that its modules had; a number is their place.

@@ -17,8 +17,9 @@ from ..base.trees import Takes, tree_tensors
 from ..pictures.picture import time_first
 from .axes import time_first_sentence
 from .example_input import Example, from_input, from_shape, holds_tensors, input_hint
+from .foreign import build_by, idle_arguments, say_unready
 from .forward import TracedForward, clear_frames, trace_forward
-from .framework import adopt, build_by, idle_arguments, is_whole, known_inputs, say_unready
+from .framework import adopt, framework_of
 from .kinds import dtype_name, layer_arguments, masked_weights, packed_weights, shape_words
 from .trace import Failure, Record, Shapes
 from .unregistered import find_unregistered
@@ -218,7 +219,7 @@ def summary(
         examples = from_input(model, (input, *more), dtype)
     elif input_shape is not None:
         examples = from_shape(model, input_shape, dtype)
-    elif (known := known_inputs(model)) is not None and not say_unready(layers, "summary"):
+    elif (known := framework_of(model).known_inputs(model)) is not None and not say_unready(layers, "summary"):
         examples = [Example(known)]
     elif (takes := Takes.of(layers[0].module)).needed or takes.most is None:
         return make_summary(layers, error=input_hint(layers))
@@ -306,11 +307,13 @@ def make_summary(
     failure = found.trace.failure if found is not None and found.error is not None else None
     masks = {id(layer.module): masked_weights(layer.module) for layer in layers if not layer.again}
     modules = {layer.path: layer.module for layer in layers}
+    # What a framework's layer is made of need not be called: an LSTM of Keras uses the weights of its cell.
+    wholes = {path for path, module in modules.items() if path and framework_of(module).is_whole(module)}
+    parts = {layer.path for layer in layers if layer.parent in wholes}
     rows = [
         _row(
             layer, records[layer.path], holdings[layer.path], masks.get(id(layer.module)),
-            # What a framework's layer is made of need not be called: an LSTM of Keras uses the weights of its cell.
-            followed=found is not None and not (layer.parent and is_whole(modules[layer.parent])), failure=failure,
+            followed=found is not None and layer.path not in parts, failure=failure,
         )
         for layer in _in_order(layers, records)
     ]  # fmt: skip

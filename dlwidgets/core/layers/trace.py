@@ -23,7 +23,7 @@ from ..base.outputs import named_tensors, run_to_end
 from ..base.slices import pause
 from ..base.trees import call_model, tree_tensors
 from ..base.unbound import hear_unbound
-from .framework import is_symbolic, stated_macs
+from .framework import framework_of, is_symbolic
 from .operations import Functions, Operations, TensorOperation
 from .stand_in import fake_tensor
 from .unregistered import find_unregistered
@@ -265,7 +265,7 @@ class Trace:
 
     def _count_stated(self, module: nn.Module, given: Shapes, output: Any) -> None:
         """Count what a layer computes outside torch."""
-        macs, uncounted = stated_macs(
+        macs, uncounted = framework_of(module).stated_macs(
             module, [shape for _, shape in given], [shape for _, shape in _shapes(named_tensors(output))]
         )
         self.count(macs)

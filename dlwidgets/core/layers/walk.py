@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from .framework import adopt, counted_beside, describe_no_module
+from .framework import adopt, describe_no_module, framework_of
 
 #: Modules that only hold others and are never called themselves.
 HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
@@ -146,7 +146,7 @@ def holdings_of(layers: Sequence[Layer]) -> dict[str, Holding]:
             if (holder := first.setdefault(id(tensor), layer.path)) != layer.path:
                 holding.tied += numel_of(tensor)
                 holding.tied_to = holding.tied_to or holder
-        holding.counted = {id(buffer): buffer for buffer in counted_beside(layer.module)}
+        holding.counted = {id(buffer): buffer for buffer in framework_of(layer.module).counted_beside(layer.module)}
         holding.own += sum(map(numel_of, holding.counted.values()))
         kept = layer.module._buffers.values()
         holding.buffers = {id(one): one for one in kept if one is not None and id(one) not in holding.counted}
@@ -155,7 +155,7 @@ def holdings_of(layers: Sequence[Layer]) -> dict[str, Holding]:
         if layer.again:  # what is inside is listed at its first place, which comes later here
             holding.tensors.update((id(tensor), tensor) for tensor in layer.module.parameters())
             for module in layer.module.modules():
-                holding.counted.update((id(tensor), tensor) for tensor in counted_beside(module))
+                holding.counted.update((id(tensor), tensor) for tensor in framework_of(module).counted_beside(module))
             held = ((id(tensor), tensor) for tensor in layer.module.buffers())
             holding.buffers.update((key, tensor) for key, tensor in held if key not in holding.counted)
         if layer.parent is not None:

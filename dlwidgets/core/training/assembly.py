@@ -92,12 +92,12 @@ def assemble(
         raise ValueError("early_stopping waits for evaluations, and evaluate_every=None makes none.")
     own = {**controls, "loss": learnt.get("loss"), "training_step": training_step}
     given = {name for name, value in own.items() if value is not None and not (name == "accumulate" and value == 1)}
-    brought = train is None and framework.trains_itself(model)
+    brought = train is None and framework.framework_of(model).trains_itself
     if train is not None:
         train, built = build_by_data(model, train, target)
     else:
         built = build_by_data(model, valid, target)[1] if brought and isinstance(valid, tuple) else ""
-    compiled = framework.compiled_with(model, given, brought) or Compiled()
+    compiled = framework.framework_of(model).compiled_with(model, given, brought) or Compiled()
     wanted = {**controls, **compiled.options}
 
     def take(name: str) -> Any:
@@ -267,7 +267,7 @@ def describe(run: Run, status: str, error: str, epochs: int, rejected: Mapping[s
     said = f"{status}, {pluralize(steps, 'step')} taken, loss {run.now('loss'):.4g}"
     if status == "ready" and not steps:
         said = f"ready: start() trains {pluralize(epochs, 'epoch')} in the background"
-        if framework.why_not_trained(loop.model):
+        if framework.framework_of(loop.model).why_not_trained(loop.model):
             said = "ready: model.fit(..., callbacks=[session.keras_callback()]) trains"
     elif status in ("failed", "paused"):
         said += f": {error}" if status == "failed" else "; resume() goes on"

@@ -35,7 +35,7 @@ from ..controls.trainable import Freezing
 from ..data.batches import Batches, batch_length
 from ..data.objective import Objective
 from ..layers.forward_error import explain_foreign
-from ..layers.framework import constraints
+from ..layers.framework import framework_of
 from ..layers.probes import LayerMonitor
 from ..scoring.evaluation import Evaluation, evaluate
 from .proof import Proofs
@@ -196,7 +196,7 @@ class Loop:
         self.normalisation.renew()
         self.average.renew()
         self.parameters = list(self.model.parameters())
-        self._constraints = constraints(self.model)
+        self._constraints = framework_of(self.model).constraints(self.model)
         if self.objective.added is not None:
             self.objective.added.renew()
         beside = self.objective.companions

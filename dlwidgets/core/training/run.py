@@ -30,7 +30,7 @@ from ..controls.steering import ModelShape, Steering, names_of
 from ..data.batches import Batches
 from ..data.hosted_batches import HostedBatches
 from ..data.session_data import SessionData
-from ..layers.framework import train_flag, why_not_trained
+from ..layers.framework import framework_of
 from ..layers.load_weights import WeightsReport, plan_weights
 from ..scoring.evaluation import Evaluation, NotFiniteOutput
 from .evaluations import Evaluations
@@ -284,7 +284,7 @@ class Run:
                 "The session was given no train=, so that it takes no steps by itself: "
                 "model.fit(X, y, callbacks=[session.keras_callback()]) does, and the session follows it."
             )
-        if self.hosting is None and (why := why_not_trained(self.loop.model)):
+        if self.hosting is None and (why := framework_of(self.loop.model).why_not_trained(self.loop.model)):
             raise ValueError(why)
 
     def check_way_back(self) -> None:
@@ -843,7 +843,7 @@ class Run:
         self.put({"trainable": choice}, {"trainable": "hand"})
         last = self.timeline.line.changes[-1:]
         if last and last[0].by == "hand":
-            flag = train_flag(self.loop.model)
+            flag = framework_of(self.loop.model).train_flag
             self.note(f"{flag} was changed by hand after step {self.loop.steps:,}, which {last[0].note}.")
         if wished is not None:  # what was wished for meanwhile comes on top of it
             both = {**(choice or {}), **wished}

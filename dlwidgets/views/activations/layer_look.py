@@ -19,7 +19,7 @@ from ...core.activations.look import Look, Show, Wanted, default_layer, look
 from ...core.base.isolation import isolate_model, preserve_model, preserve_random_state
 from ...core.base.slices import Overdue, at_most, unpaused
 from ...core.data.samples import PlainSamples
-from ...core.layers.framework import ends_with
+from ...core.layers.framework import framework_of
 from ...core.layers.stand_in import is_small, try_copy
 from ...core.pictures.picture import Sort
 from ...core.pictures.tiles import BUDGET, LIVE_BUDGET
@@ -108,7 +108,7 @@ class LayerLook:
         """What turns outputs into probabilities; without a session, from logits."""
         if self.session is not None:
             return self.session.scores_of
-        if ends_with(self.model) in ("softmax", "sigmoid"):  # they are probabilities already
+        if framework_of(self.model).ends_with(self.model) in ("softmax", "sigmoid"):  # they are probabilities already
             return None
         if self.task == "multiclass":
             return lambda output: output.softmax(-1)

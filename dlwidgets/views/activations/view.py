@@ -21,7 +21,8 @@ from ...core.base.words import did_you_mean, name_kind
 from ...core.data.samples import PlainSamples
 from ...core.data.task import TASKS, read_class_names
 from ...core.layers.example_input import read_rows
-from ...core.layers.framework import adopt, build_by, describe_no_module, is_foreign, is_unbuilt
+from ...core.layers.foreign import build_by, is_unbuilt
+from ...core.layers.framework import adopt, describe_no_module, is_foreign
 from ...core.layers.walk import HOLDERS, kind_of, walk
 from ...core.pictures.picture import SORTS
 from ...session import Session

@@ -11,7 +11,7 @@ import torch
 from ...core.activations.look import number
 from ...core.activations.study.ablation import scores_under
 from ...core.activations.study.attribution import grad_cam, gradient_x_input
-from ...core.layers.framework import channels_of
+from ...core.layers.framework import framework_of
 from ...core.pictures.tiles import make_tiles
 from .section import Section, StudySubject
 
@@ -56,7 +56,7 @@ class AttributionSection(Section):
         order = torch.argsort(-scores.nan_to_num(-math.inf), stable=True).tolist()
         target = self.target if self.target is not None and self.target < len(scores) else None
         names, points = subject.names(len(scores)), [number(score) for score in scores.tolist()]
-        first = layout.axis == 0 or channels_of(subject.model, 4) is not None
+        first = layout.axis == 0 or framework_of(subject.model).channels_of(subject.model, 4) is not None
         usable = first and len(layout.shape) >= 2 and math.prod(layout.shape) > layout.channels
         words: dict[str, Any] = {
             "method": self.method, "chosen": target, "here": self.here, "predicted": order[0],
@@ -73,7 +73,8 @@ class AttributionSection(Section):
         except ValueError as error:
             self.found = {"where": {**words, "reason": str(error)}}
             return False
-        axis = channels_of(subject.model, found.values.ndim + 1) if found.values.ndim > 2 else None
+        model, axes = subject.model, found.values.ndim + 1
+        axis = framework_of(model).channels_of(model, axes) if axes > 3 else None
         form, values = _drawable(found.values, by_input, by_input and bool(found.layer), axis)
         drawn = make_tiles(values[None], budget=_BUDGET)
         words.update(

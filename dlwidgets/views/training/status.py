@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from traitlets import Bool, Dict, List, Unicode
 
-from ...core.layers.framework import counted_beside
+from ...core.layers.framework import framework_of
 from ...core.layers.summary_text import count
 from ...session import Session
 from ..limits import Restrictions
@@ -163,7 +163,7 @@ def trial_under_way(session: Session) -> dict[str, int] | None:
 def describe_session(session: Session) -> str:
     """Return "14 classes · 1.21 M parameters" of a session."""
     kind = f"{len(session.classes)} classes" if session.classes else session.task
-    counted = (tensor for module in session.module.modules() for tensor in counted_beside(module))
+    counted = (tensor for module in session.module.modules() for tensor in framework_of(module).counted_beside(module))
     parameters = sum(tensor.numel() for tensor in (*session.module.parameters(), *counted))
     return f"{kind} · {count(parameters)} parameters"
 

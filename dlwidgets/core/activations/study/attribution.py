@@ -14,7 +14,7 @@ from torch import nn
 from ...base.isolation import isolate_model, run_forward, watch_model
 from ...base.outputs import named_tensors, replace_first_tensor
 from ...base.trees import call_model, tree_map, tree_tensors
-from ...layers.framework import activation_of, acts_as, channels_of, without_activation
+from ...layers.framework import acts_as, framework_of
 from ...layers.walk import kind_of
 from ..filters import CONVOLUTIONS
 from ..forward_pass import on_device_of
@@ -179,7 +179,8 @@ def _before_activation(model: nn.Module, inputs: Any, modules: dict[str, nn.Modu
 
     Layers of torch never do: a softmax is a layer by itself there, and stays.
     """
-    ends = {path: module for path, module in modules.items() if activation_of(module)[0] in ("softmax", "sigmoid")}
+    named = {path: framework_of(module).activation_of(module)[0] for path, module in modules.items()}
+    ends = {path: modules[path] for path, name in named.items() if name in ("softmax", "sigmoid")}
     made: list[tuple[nn.Module, Any]] = []
     output = None
     with ExitStack() as stack:
@@ -189,13 +190,13 @@ def _before_activation(model: nn.Module, inputs: Any, modules: dict[str, nn.Modu
             output = run_forward(model, lambda: call_model(model, tree_map(torch.clone, inputs)))
     first = next((tensor for _, tensor in named_tensors(output)), None)
     last = next((module for module, out in made if out is first), None)
-    with without_activation(last) if last is not None else nullcontext():
+    with framework_of(last).without_activation(last) if last is not None else nullcontext():
         yield
 
 
 def _axis_of(layer: nn.Module, maps: torch.Tensor) -> int:
     """Return the axis of the channels, 1 in torch."""
-    return channels_of(layer, maps.ndim) or 1
+    return framework_of(layer).channels_of(layer, maps.ndim) or 1
 
 
 def _gradient(

@@ -13,7 +13,7 @@ from torch import nn
 
 from ...base.isolation import find_device
 from ...base.state import Reference, dereference, write_attributes
-from ...layers.framework import replace_parameter
+from ...layers.framework import framework_of
 from ...layers.stand_in import lent
 from ...pictures.picture import first_sample, with_batch_axis
 from ...pictures.statistics import to_real
@@ -69,7 +69,7 @@ class Twin:
             loaded = nn.Parameter(value, requires_grad=False)
             places = self._places[id(loaded)] = self._places.pop(id(parameter))
             for module, own in places:
-                replace_parameter(module, own, loaded)
+                framework_of(module).replace_parameter(module, own, loaded)
         for name, buffer in buffers.items():
             if name in given and given[name].shape == buffer.shape:
                 buffer.copy_(given[name])

@@ -24,7 +24,7 @@ from ...base.ledger import Entry
 from ...base.state import same_state
 from ...base.time_budget import TimeBudget
 from ...data.batches import Batches
-from ...layers.framework import describe_numbering
+from ...layers.framework import framework_of
 from .origin import OriginWriter, read_origin
 from .snapshot import Snapshot
 from .state_file import decode, encode, read_state, write_state
@@ -469,7 +469,7 @@ def resume(
         try:
             clauses = found.snapshot.install({**timeline.ordered(), "data": _Near(run.loop.batches)})
         except (ValueError, KeyError, RuntimeError) as error:
-            hint = describe_numbering(run.loop.model)
+            hint = framework_of(run.loop.model).describe_numbering(run.loop.model)
             raise ValueError(f"The checkpoint in {str(folder)!r} does not fit: {error}.{hint}") from error
         run.loop.history = found.history
         run.steering.ledger.entries[:] = found.entries
