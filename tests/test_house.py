@@ -185,6 +185,19 @@ def test_heavy_libraries_are_imported_where_they_are_used():
     )
 
 
+#: The rooms in which another framework than torch is known: its adapter, its loop, and the writer of its code.
+FRAMEWORK_ROOMS = {"keras": ("core/layers/keras/", "integrations/keras.py", "core/export/keras.py")}
+
+
+@pytest.mark.parametrize("framework", FRAMEWORK_ROOMS)
+def test_a_framework_is_imported_by_its_adapter_alone(framework):
+    def at_home(file: Path) -> bool:
+        return file.relative_to(HOUSE).as_posix().startswith(FRAMEWORK_ROOMS[framework])
+
+    found = [one for file in python_files() for one in imports(file) if one.module.split(".")[0] == framework]
+    assert found and not offences(one for one in found if not at_home(one.file))
+
+
 def test_the_floors_of_core_are_those_that_are_there():
     assert {source.floor for source in PYTHON} - {""} <= set(FLOORS)
 
