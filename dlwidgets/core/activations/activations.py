@@ -22,7 +22,7 @@ from ..base.words import quote_error
 from ..layers.axes import Known, channel_axis, sample_axis
 from ..layers.example_input import as_tensors
 from ..layers.foreign import build_by, is_unbuilt
-from ..layers.framework import adopt, computes_elsewhere
+from ..layers.framework import adopt, computes_elsewhere, framework_of
 from ..layers.walk import kind_of, walk
 from .attention import ATTENTION, Attended, AttentionMode
 from .cap import CAP, CappedTensors
@@ -372,7 +372,7 @@ class Recording:
 
 
 def _is_plain(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.nn.modules.") and next(module.children(), None) is None
+    return framework_of(module).attends_to_nothing(module) and next(module.children(), None) is None
 
 
 def _again(call: int) -> str:

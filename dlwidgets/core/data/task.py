@@ -402,7 +402,8 @@ def _order_names(classes: Mapping[Any, Any]) -> list[Any]:
 
 def find_unknown(targets: torch.Tensor) -> torch.Tensor:
     """Return which labels are unknown: -1 or NaN, which is not itself."""
-    return (targets == -1) | (targets != targets)
+    unknown = targets == -1
+    return unknown | (targets != targets) if targets.is_floating_point() else unknown
 
 
 def _refuse_unclear(task: str, targets: torch.Tensor, outputs: int) -> None:

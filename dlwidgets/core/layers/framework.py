@@ -162,6 +162,10 @@ class Framework:
         """Say whether a framework makes a layer of others, as attention."""
         return False
 
+    def attends_to_nothing(self, layer: Any) -> bool:
+        """Say whether a layer of the framework's own computes no attention itself."""
+        return type(layer).__module__.startswith("torch.nn.modules.")
+
     def stars_of(self, model: Any, inputs: Any) -> str:
         """Return what stands before inputs in a call: "", "*" or "**"."""
         return find_stars(model, inputs)

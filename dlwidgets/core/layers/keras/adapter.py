@@ -121,6 +121,9 @@ class Keras(Framework):
     def is_whole(self, layer: Any) -> bool:
         return layout.is_own_kind(handed_over(layer))
 
+    def attends_to_nothing(self, layer: Any) -> bool:
+        return layout.is_simple(handed_over(layer))
+
     def stars_of(self, model: Any, inputs: Any) -> str:
         return calls.stars_before(model, inputs)
 

@@ -163,13 +163,18 @@ _FUNCTIONS: dict[str, type] = {
 @cache
 def _still_kinds() -> tuple[type, ...]:
     """Return the kinds of Keras's objects that describe layers and graphs."""
+    from keras.src import initializers
     from keras.src.backend import KerasTensor
+    from keras.src.dtype_policies import DTypePolicy
     from keras.src.layers.input_spec import InputSpec
     from keras.src.ops.node import Node
     from keras.src.ops.symbolic_arguments import SymbolicArguments
+    from keras.src.saving.serialization_lib import SerializableDict
     from keras.src.utils.tracking import Tracker
 
-    return KerasTensor, InputSpec, Node, SymbolicArguments, Tracker, inspect.Signature
+    drawing = [one for one in vars(initializers).values() if isinstance(one, type)]
+    kept = KerasTensor, DTypePolicy, InputSpec, Node, SymbolicArguments, SerializableDict, Tracker
+    return *kept, *drawing, inspect.Signature
 
 
 def _register(layer: nn.Module) -> list[nn.Module]:

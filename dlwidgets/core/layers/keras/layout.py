@@ -27,6 +27,11 @@ def is_own_kind(layer: Any) -> bool:
     return type(layer).__module__.startswith("keras.src.layers.")
 
 
+def is_simple(layer: Any) -> bool:
+    """Say whether a layer is Keras's own, and none of attention."""
+    return is_own_kind(layer) and not type(layer).__module__.startswith("keras.src.layers.attention.")
+
+
 def locate_channels(layer: Any, axes: int, given: int | None = None) -> int:
     """Return the axis of the channels in so many axes.
 
