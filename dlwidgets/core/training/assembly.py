@@ -161,6 +161,10 @@ def _adopt_new_layers(optimizer: Optimizer, model: nn.Module, beside: Companions
 
     Raises ValueError: it moves what nobody here holds.
     """
+    # Among a Keras model's `parameters()` are its moving statistics until it is adopted; no step moves them.
+    still = {id(one) for one in model.buffers() if not one.requires_grad}
+    for group in optimizer.param_groups:
+        group["params"] = [one for one in group["params"] if id(one) not in still]
     held = {id(one): one for group in optimizer.param_groups for one in group["params"]}
     own = {id(one) for one in (*model.parameters(), *beside.parameters().values())}
     gone = [one for key, one in held.items() if key not in own]

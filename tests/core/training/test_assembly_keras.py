@@ -146,3 +146,21 @@ def test_label_smoothing_of_a_compiled_loss_is_in_force():
     model = draw(optimizer=OPT.SGD(0.1), loss=keras.losses.CategoricalCrossentropy(label_smoothing=0.2))
     session = dlw.Session(model, (X, np.eye(3)[Y]))
     assert session.applied["label_smoothing"] == 0.2
+
+
+def test_an_optimizer_of_all_that_keras_calls_parameters_moves_what_it_does_in_a_plain_loop():
+    def draw_with_statistics():
+        keras.utils.set_random_seed(0)
+        layers = [keras.Input((6,)), L.Dense(8), L.BatchNormalization(), L.Dropout(0.3, seed=1), L.Dense(3)]
+        model = keras.Sequential(layers)
+        return model, torch.optim.Adam(model.parameters(), lr=0.01)
+
+    plain, optimizer = draw_with_statistics()
+    for inputs, targets in in_order():
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(plain(inputs, training=True), targets).backward()
+        optimizer.step()
+    ours, optimizer = draw_with_statistics()
+    loss = torch.nn.CrossEntropyLoss()
+    dlw.Session(ours, optimizer=optimizer, loss=loss, train=in_order(), epochs=1).fit(progress=False)
+    assert np.array_equal(flat(ours), flat(plain))
