@@ -369,6 +369,9 @@ test("what is not known of dead units is known to be so of layers that have unit
   const tree = treeFrom(NET), of = (/** @type {string} */ path, open = false) => hasUnits(tree, tree.lines[lineOf(tree, path)], open);
   assert.deepEqual(["head", "stem.conv", "stem.norm", "blocks.0.relu"].map((path) => of(path)), [true, true, false, false]);
   assert.deepEqual([of("stem"), of("stem", true)], [true, false]);
+  const kinds = ["Dense", "SeparableConv2D", "EinsumDense", "ReLU", "Flatten"];
+  const keras = treeFrom({ name: "S", kind: "Sequential", inside: kinds.map((kind, n) => ({ name: `${n}`, kind })) });
+  assert.deepEqual(kinds.map((_, n) => hasUnits(keras, keras.lines[lineOf(keras, `${n}`)], false)), [true, true, true, false, false]);
 });
 
 test("the line below says how often is measured and what it costs", () => {

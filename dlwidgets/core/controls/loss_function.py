@@ -13,6 +13,7 @@ from ..base.ledger import Entry
 from ..base.state import Reference, dereference
 from ..data.losses import change_loss
 from ..data.task import Task, read_loss
+from ..layers.framework import is_foreign
 from .control import Control, Unwritable, Writer
 
 
@@ -51,7 +52,7 @@ class LossFunction(Control):
         if self.loop.objective.custom is not None:
             raise ValueError("loss_function: the loss is what training_step= returns, and cannot be another.")
         try:
-            loss = read_loss(value)
+            loss = read_loss(value, is_foreign(self.loop.model))
         except (TypeError, ValueError) as why:
             raise type(why)(str(why).replace("loss=", "loss_function=", 1)) from None
         if isinstance(loss, FrameworkLoss):
@@ -67,7 +68,7 @@ class LossFunction(Control):
             output = loop.forward(inputs)
             output = output.cpu() if isinstance(output, torch.Tensor) else output
             first = self._with_classes(self._tasks[None][1])
-            made = change_loss(first, read_loss(wish), targets, output, isinstance(wish, str))
+            made = change_loss(first, read_loss(wish, is_foreign(loop.model)), targets, output, isinstance(wish, str))
             self._tasks[key] = wish, made
         return self._tasks[key][1]
 

@@ -31,7 +31,7 @@ from ..layers.example_input import as_tensors
 from ..layers.foreign import build_by, is_unbuilt
 from ..layers.forward import find_out_of_range
 from ..layers.forward_error import explain_foreign
-from ..layers.framework import framework_of
+from ..layers.framework import framework_of, is_foreign, rows_of_table
 from ..layers.kinds import dtype_name
 from ..layers.walk import kind_of, walk
 from .batches import Batches, IndexedBatches
@@ -63,6 +63,8 @@ if TYPE_CHECKING:
 
 #: Samples that are looked at to infer the task, and that the model is tried on.
 _PEEK, TRY = 32, 4
+#: Samples with numbers below 0 on which embeddings are tried.
+_BELOW = 256
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def prepare_data(
             f"before the {last}: leave it out of the model, or pass loss={other}.",
         )
     check_finite(model, train, "train", device)
-    check_lookups(model, train, "train")
+    check_lookups(model, train, "train", device)
     check_single(model, supply, example, device)
     if check is not None:
         _check_valid(model, valid, check, found, example, entry, device)
@@ -369,7 +371,7 @@ def _check_valid(
             f"valid has inputs of shape {given} a sample, train of {wanted}: they must match."
         ) from error
     check_finite(model, source, "valid", device)
-    check_lookups(model, source, "valid")
+    check_lookups(model, source, "valid", device)
 
 
 def float_dtype(model: nn.Module) -> torch.dtype | None:
@@ -422,7 +424,7 @@ def _hint(model: nn.Module, inputs: Any, error: Any) -> str:
         if tensor.is_floating_point() and dtype is not None and tensor.dtype != dtype:
             given, wanted = dtype_name(tensor.dtype), dtype_name(dtype)
             return f" The inputs are {given}, the model's weights {wanted}: let the Dataset return those."
-        looked_up = any(isinstance(module, (nn.Embedding, nn.EmbeddingBag)) for module in model.modules())
+        looked_up = any(rows_of_table(module) is not None for module in model.modules())
         if not tensor.is_floating_point() and not looked_up:
             return f" The inputs are {dtype_name(tensor.dtype)}: X.float() may be what the model wants."
     return ""
@@ -481,16 +483,45 @@ def check_finite(model: nn.Module, source: Any, name: str, device: torch.device)
     )
 
 
-def check_lookups(model: nn.Module, source: Any, name: str) -> None:
+def check_lookups(model: nn.Module, source: Any, name: str, device: torch.device) -> None:
     """Raise ValueError where an embedding has no row for a number."""
-    tables = [m.num_embeddings for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
+    tables = [rows for module in model.modules() if (rows := rows_of_table(module)) is not None]
     if not tables or not isinstance(source, Rows):
         return
     whole = [t for t in tree_tensors(source.inputs) if t.numel() and not t.is_complex()]
     if all(float(t.min()) >= 0 and float(t.max()) < min(tables) for t in whole):
         return
-    if said := find_out_of_range(model, source.inputs):
+    if said := find_out_of_range(model, source.inputs) or _find_below_zero(model, source, device):
         raise ValueError(f"In {name}, {said}")
+
+
+def _find_below_zero(model: nn.Module, source: Rows, device: torch.device) -> str:
+    """Say which embedding is given numbers below 0, and does not mind.
+
+    Keras on torch counts such rows from the end of the table, unnoticed.
+    """
+    below = torch.zeros(len(source), dtype=torch.bool)
+    for tensor in tree_tensors(source.inputs):
+        if not tensor.is_floating_point() or bool((tensor == tensor.floor()).all()):
+            below |= (tensor < 0).reshape(len(source), -1).any(1).cpu()
+    index = below.nonzero()[:_BELOW, 0]
+    found: list[str] = []
+
+    def see(layer: Any, module: nn.Module, given: Any) -> None:
+        if given and isinstance(given[0], torch.Tensor) and bool((given[0] < 0).any()):
+            row = int((given[0] < 0).nonzero()[0, 0])
+            first = f", the first in row {index[row]}" if len(given[0]) == len(index) else ""
+            wants = f"wants numbers from 0 to {rows_of_table(module) - 1:,}"  # type: ignore[operator]
+            found.append(f"{layer.path} ({layer.kind}) {wants}: {int(given[0].min())} is among them{first}.")
+
+    tables = [layer for layer in walk(model) if is_foreign(layer.module) and rows_of_table(layer.module) is not None]
+    if tables and len(index):
+        with contextlib.ExitStack() as stack:
+            for layer in tables:
+                hook = layer.module.register_forward_pre_hook(functools.partial(see, layer))
+                stack.callback(hook.remove)
+            _run(model, source.take(index)[0], device)
+    return found[0] if found else ""
 
 
 def check_single(model: nn.Module, supply: Batches, example: Any, device: torch.device) -> None:

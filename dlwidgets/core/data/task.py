@@ -139,12 +139,16 @@ def unpack_batch(batch: Any, target: str | None = None) -> tuple[Any, Any]:
     )
 
 
-def read_loss(loss: Any) -> Any:
+def read_loss(loss: Any, foreign: bool = False) -> Any:
     """Read a loss: a name or class of torch.nn, a function, None.
+
+    `foreign`: the model is of another framework, whose names come before torch's.
 
     Raises ValueError, TypeError: there is no such loss, or it cannot be called.
     """
     if isinstance(loss, str):
+        if foreign and (found := read_framework_loss(loss)) is not None:
+            return found
         named = {name.lower(): getattr(nn, name) for name in dir(nn) if name.endswith("Loss")}
         short = {name[: -len("loss")]: made for name, made in named.items()}
         short |= {"bce": nn.BCEWithLogitsLoss, "mae": nn.L1Loss, "ce": nn.CrossEntropyLoss}
@@ -163,8 +167,9 @@ def read_loss(loss: Any) -> Any:
             )
         return chosen()
     if isinstance(loss, (list, tuple, Mapping)):
-        read = {name: read_loss(one) for name, one in loss.items()} if isinstance(loss, Mapping) else None
-        return OutputLosses([*map(read_loss, loss)] if read is None else read)
+        if isinstance(loss, Mapping):
+            return OutputLosses({name: read_loss(one, foreign) for name, one in loss.items()})
+        return OutputLosses([read_loss(one, foreign) for one in loss])
     if loss is not None and (found := read_framework_loss(loss)) is not None:
         return found
     if isinstance(loss, type) and issubclass(loss, nn.Module):

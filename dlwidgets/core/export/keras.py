@@ -68,7 +68,8 @@ def write_first_model(draft: Draft) -> str:
         lines.append("constrained = [variable for variable in model.variables if variable.constraint is not None]")
         draft.after += [
             "with torch.no_grad():", "    for variable in constrained:",
-            "        variable.assign(variable.constraint(variable))",
+            "        if variable.value.requires_grad:",
+            "            variable.assign(variable.constraint(variable))",
         ]  # fmt: skip
     return "\n".join(lines)
 

@@ -148,6 +148,7 @@ class UnitProbe:
             for layer in fed:
                 known = masks.get(layer)
                 masks[layer] = mask if known is None or known.shape != mask.shape else known & mask
+        masks = {layer: mask for layer, mask in masks.items() if layer not in counts}
         lists = [*counts.values(), *([mask] for mask in masks.values())]
         sums = [mask.sum() for several in lists for mask in several]
         if len({one.device for one in sums}) > 1:
@@ -194,9 +195,12 @@ class UnitProbe:
     def _note_units(self, path: str, floor: float, x: Any) -> None:
         if isinstance(x, torch.Tensor) and x.is_floating_point() and x.ndim > 1 and x.numel():
             fed, axis = self._origin(x)
-            if self._inside:  # the activation that ends a layer
+            if self._inside:  # the activation that ends a layer, or is all of it, as a ReLU of Keras
                 within, ends = self._inside[-1]
-                path, fed, axis = ends or "", (), framework_of(within).channels_of(within, x.ndim) or axis
+                fed = fed if ends and not within._parameters else ()
+                if not fed and ends and ends.endswith(".activation"):
+                    fed = (ends.removesuffix(".activation"),)
+                path, axis = ends or "", framework_of(within).channels_of(within, x.ndim) or axis
             self._calls.append((path, fed, highest(x, axis) <= floor))
 
     def before_function(self, function: Any, x: Any) -> None:

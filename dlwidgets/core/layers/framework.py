@@ -333,6 +333,13 @@ def acts_as(module: Any, kinds: type | tuple[type, ...]) -> bool:
     return isinstance(module, kinds) or issubclass(framework_of(module).counterpart(module), kinds)
 
 
+def rows_of_table(module: Any) -> int | None:
+    """Return how many rows an embedding has; None of other layers."""
+    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+        return module.num_embeddings
+    return getattr(handed_over(module), "input_dim", None) if acts_as(module, nn.Embedding) else None
+
+
 def is_foreign(model: Any) -> bool:
     """Say whether a model or layer is of another framework than torch."""
     return framework_of(model).foreign

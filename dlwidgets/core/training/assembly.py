@@ -109,7 +109,9 @@ def assemble(
     clip = Clip.read(wanted.pop("clip"))
     choice = read_trainable(FreezableParts(model), trainable)
     where = choose_device(device, model)
-    loss = learnt["loss"] = read_loss(learnt.get("loss") if compiled.loss is None else compiled.loss)
+    loss = learnt["loss"] = read_loss(
+        learnt.get("loss") if compiled.loss is None else compiled.loss, framework.is_foreign(model)
+    )
     beside = Companions(model, loss, training_step)
     trained = [one for one in beside.loss_parameters() if one.requires_grad]
     optimizer = "adamw" if optimizer is None else optimizer

@@ -10,7 +10,7 @@ const USUAL = [1e-4, 1e-2];
 /** From this share of dead units on a layer stands out ("as much as 40 % of your network", CS231n). */
 const MANY_DEAD = 0.4;
 /** Layers whose units may be dead: where nothing is known of them, that is said. */
-const HAS_UNITS = /^(Lazy)?(Conv|Linear)/;
+const HAS_UNITS = /^(Lazy|Depthwise|Separable|Einsum)?(Conv|Linear|Dense)/;
 /** Bytes of a spark line for a decade. */
 const DECADE = 25;
 

@@ -151,6 +151,34 @@ def test_numbers_without_a_row_are_told_before_a_run():
         dlw.Session(model, train=(np.full((6, 5), 10), np.arange(6) % 2))
 
 
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_a_number_below_zero_has_no_row_where_keras_counts_from_the_end(inputs):
+    given = [keras.Input((5,)) for _ in range(inputs)]
+    looked_up = [L.Flatten()(L.Embedding(10, 4, name="emb")(given[0])), *given[1:]]
+    model = keras.Model(given, L.Dense(2)(L.Concatenate()(looked_up) if inputs > 1 else looked_up[0]))
+    words = np.full((6, 5), 3)
+    words[4, 1] = -1
+    X = words if inputs == 1 else (words, np.full((6, 5), -0.5, "float32"))
+    with pytest.raises(ValueError, match=r"In train, emb \(Embedding\) wants numbers from 0 to 9: -1 .* in row 4\."):
+        dlw.Session(model, train=(X, np.arange(6) % 2))
+
+
+def test_two_inputs_of_a_model_of_one_are_told():
+    X = np.zeros((6, 8, 8, 1), "float32")
+    with pytest.raises(ValueError, match="it takes one input, N×8×8×1"):
+        dlw.Session(built(), train=((X, X), np.arange(6) % 2))
+
+
+@pytest.mark.parametrize("begin", [[], [keras.Input((5,))]])
+def test_layers_behind_a_torch_module_are_built_by_the_data(begin):
+    model = keras.Sequential([*begin, L.TorchModuleWrapper(torch.nn.Linear(5, 4)), L.Dense(2)])
+    before = dlw.Session(model, train=(np.ones((8, 5), "float32"), np.arange(8) % 2), batch_size=4)
+    weights = [one.detach().clone() for one in before.model.parameters()]
+    before.step(2)
+    assert model.count_params() == 5 * 4 + 4 + 4 * 2 + 2 == sum(one.numel() for one in weights)
+    assert not any(torch.equal(one, now) for one, now in zip(weights, model.parameters(), strict=True))
+
+
 def test_a_torch_module_around_layers_without_a_shape_is_built_before_the_optimizer():
     model = torch.nn.Sequential(L.Dense(4), torch.nn.Linear(4, 2))
     session = dlw.Session(model, train=(np.zeros((8, 5), "float32"), np.arange(8) % 2))

@@ -52,7 +52,9 @@ def frozen():
     """A base frozen and thawed in part, by layers, by a variable, and by a flag of before; other rates of dropout."""
     keras.utils.clear_session()
     base = keras.Sequential([
-        keras.Input((8, 8, 1)), layers.Conv2D(4, 3, activation="relu", name="conv"),
+        keras.Input((8, 8, 1)), layers.Conv2D(
+            4, 3, activation="relu", name="conv", kernel_constraint=keras.constraints.UnitNorm()
+        ),
         layers.BatchNormalization(name="one"), layers.BatchNormalization(name="two"), layers.Dropout(0.3, name="drop"),
     ], name="base")  # fmt: skip
     base.get_layer("two").trainable = False

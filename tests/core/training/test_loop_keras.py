@@ -5,6 +5,8 @@ import pytest
 import torch
 
 import dlwidgets as dlw
+from dlwidgets.core.data.task import read_loss
+from dlwidgets.core.layers.framework import is_foreign
 
 keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.keras
@@ -127,6 +129,24 @@ def test_regularizers_are_in_the_loss_and_constraints_hold_after_each_step():
     assert last["valid_loss"] == pytest.approx(model.evaluate(IMAGES, CLASSES, verbose=0, batch_size=48), rel=1e-5)
 
 
+def test_a_constraint_holds_what_trains_by_now():
+    model = regularized()
+    model.layers[1].trainable = False
+    before = model.layers[1].get_weights()[0]
+    assert np.linalg.norm(before, axis=0).max() > 0.3
+    session = dlw.Session(model, (IMAGES, CLASSES), batch_size=16)
+    session.step(1)
+    np.testing.assert_array_equal(model.layers[1].get_weights()[0], before)
+    session.unfreeze("*")
+    session.step(1)
+    assert np.linalg.norm(model.layers[1].get_weights()[0], axis=0).max() <= 0.3 + 1e-6
+    session.freeze(model.layers[1].name)
+    held = model.layers[1].get_weights()[0] * 2
+    model.layers[1].kernel.assign(held)
+    session.step(1)
+    np.testing.assert_array_equal(model.layers[1].get_weights()[0], held)
+
+
 def test_the_penalty_can_be_weighed_while_it_trains():
     model = regularized()
     session = dlw.Session(model, (IMAGES, CLASSES), batch_size=16, loss_weights={"regularization": 0.0})
@@ -240,6 +260,28 @@ def test_a_step_of_a_persons_own_gets_the_keras_model():
     dlw.Session(model, (IMAGES, CLASSES), batch_size=16, training_step=step).fit(1)
     loss = keras.losses.SparseCategoricalCrossentropy()
     assert_same_weights(model, train_plainly(draw_model(), IMAGES, CLASSES, loss, 1))
+
+
+NAMES = sorted(keras.src.losses.ALL_OBJECTS_DICT.keys() - {"Loss", "LossFunctionWrapper"})
+
+
+@pytest.mark.parametrize("name", [*NAMES, "Binary Crossentropy"])
+def test_names_are_those_of_keras_losses_first(name):
+    model = keras.Sequential([keras.Input((5,)), L.Dense(3)])
+    read = read_loss(name, is_foreign(model))
+    known = keras.losses.get(name.replace(" ", ""))
+    assert read.loss.name == getattr(known, "name", None) or type(read.loss) is known or (
+        type(read.loss).__name__.lower() == known.__name__.replace("_", "")
+    )
+
+
+def test_a_loss_by_name_is_keras_own_from_the_first_step_on():
+    def trained(loss):
+        model = draw_model("sigmoid")
+        dlw.Session(model, (IMAGES, np.eye(3)[CLASSES].astype(np.float32)), batch_size=16, loss=loss).step(2)
+        return model
+
+    assert_same_weights(trained("binary_crossentropy"), trained(keras.losses.BinaryCrossentropy()))
 
 
 def test_another_loss_of_keras_takes_over_in_mid_run():

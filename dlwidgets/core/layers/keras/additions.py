@@ -31,12 +31,12 @@ class AddedLosses:
 
 
 def list_constraints(model: Any) -> list[Callable[[], None]]:
-    """Return what holds each weight that trains within its constraint, as `kernel_constraint`.
+    """Return what holds each weight within its constraint, as `kernel_constraint`, while it trains.
 
-    Keras applies them when the optimizer has moved the weights.
+    So does `BaseOptimizer.apply` of Keras when it has moved the weights: what is frozen by then it leaves alone.
     """
 
     def constrain(variable: Any) -> Callable[[], None]:
-        return lambda: variable.assign(variable.constraint(variable))
+        return lambda: variable.assign(variable.constraint(variable)) if variable.value.requires_grad else None
 
-    return [constrain(one) for one in model.trainable_variables if one.constraint is not None]
+    return [constrain(one) for one in model.variables if one.constraint is not None]

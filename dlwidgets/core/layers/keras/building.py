@@ -16,7 +16,7 @@ from ..kinds import shape_words
 from ..stand_in import lent
 from ..walk import Layer, walk
 from .adoption import is_layer
-from .unbuilt import find_unbuilt, is_sequential
+from .unbuilt import find_unbuilt, has_class, is_sequential
 from .wrong_inputs import explain_inputs, first_channels
 
 
@@ -57,7 +57,9 @@ def build_model(model: nn.Module, inputs: Any) -> None:
     Exception : what Keras raises where the inputs do not suit; a Sequential may then be built.
     """
     keras_model, tensors = handed_over(model), list(tree_tensors(inputs))
-    if is_sequential(keras_model) and len(tensors) == 1 and tensors[0].ndim:
+    # One that begins with an Input is built up to a TorchModuleWrapper, behind which only a call can tell shapes.
+    begins = is_sequential(keras_model) and has_class(next(iter(keras_model._layers), None), "InputLayer")
+    if is_sequential(keras_model) and not begins and len(tensors) == 1 and tensors[0].ndim:
         kept = keras_model._layers
         try:
             # By a call it would be built for the number of samples in that.

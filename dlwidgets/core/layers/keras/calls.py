@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 #: Arguments of a `call` that are no inputs.
 _NO_INPUTS = {"training", "mask"}
 
@@ -22,10 +24,18 @@ def call(model: Any, inputs: Any) -> Any:
     elif stars:
         given, named = (), dict(inputs)
     elif isinstance(inputs, (tuple, list)):
+        _refuse_surplus(model, inputs)
         given = (pack_inputs(model, inputs),)
     if model._call_has_training_arg:
         named["training"] = model.training
     return model(*given, **named)
+
+
+def _refuse_surplus(model: Any, inputs: Any) -> None:
+    """Raise ValueError where a model has fewer inputs: Keras takes the first and warns."""
+    known = getattr(model, "inputs", None)
+    if known and len(inputs) > len(known) and all(isinstance(one, torch.Tensor) for one in inputs):
+        raise ValueError(f"It has {len(known)} inputs and was given {len(inputs)} input tensors.")
 
 
 def pack_inputs(model: Any, inputs: Any) -> Any:

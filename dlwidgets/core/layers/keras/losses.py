@@ -103,6 +103,10 @@ class KerasLoss(FrameworkLoss):
         """The class number that is left out of the mean."""
         return self._setting("ignore_class")
 
+    @ignore_index.setter
+    def ignore_index(self, value: int) -> None:
+        self.loss = self._changed(ignore_class=value)
+
     @property
     def label_smoothing(self) -> float | None:
         """That of the loss; None where it has none."""
@@ -181,7 +185,9 @@ def read_keras_loss(loss: Any) -> KerasLoss | None:
         try:
             loss = losses.get(loss)
         except ValueError:
-            return None
+            loss = kinds.get(loss.lower().replace("_", "").replace(" ", ""))
+            if loss is None:
+                return None
     if isinstance(loss, type):
         loss = loss()
     if not isinstance(loss, losses.Loss):
