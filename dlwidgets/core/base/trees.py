@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
@@ -94,6 +95,27 @@ def slice_rows(tree: Any, first: int, last: int) -> Any:
     if len(lengths) != 1 or None in lengths:
         return tree
     return tree_map(lambda tensor: tensor[first:last], tree)
+
+
+def arrays_to_tensors(tree: Any) -> Any:
+    """Return a batch with tensors in the place of arrays.
+
+    Looked into are tuples, lists and dicts. What has none is returned as it is.
+    """
+    if isinstance(tree, (torch.Tensor, *_PLAIN, np.generic)):
+        return tree
+    if type(tree) in (tuple, list):
+        made = [arrays_to_tensors(one) for one in tree]
+        return tree if all(one is two for one, two in zip(tree, made)) else type(tree)(made)
+    if type(tree) is dict:
+        entries = {key: arrays_to_tensors(one) for key, one in tree.items()}
+        return tree if all(entries[key] is one for key, one in tree.items()) else entries
+    if all(hasattr(tree, name) for name in ("__array__", "dtype", "shape")):
+        array = np.asarray(tree)
+        if array.dtype.kind in "biuf":
+            # torch warns of memory that it may not write, and knows no negative strides.
+            return torch.as_tensor(np.ascontiguousarray(array) if array.flags.writeable else array.copy())
+    return tree
 
 
 def describe_shapes(tree: Any) -> str:

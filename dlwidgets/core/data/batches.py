@@ -20,10 +20,11 @@ from torch.utils.data import IterableDataset, Sampler, get_worker_info
 
 from ..base.random_state import Generators, RandomMark, RandomStates
 from ..base.state import read_attributes, write_attributes
-from ..base.trees import slice_rows, tree_tensors
+from ..base.trees import arrays_to_tensors, slice_rows, tree_tensors
 from ..base.words import pluralize
+from ..layers.framework import gives_batches
 from .detection import collate, is_target_list
-from .source import Rows
+from .source import Rows, find_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def checksum(indices: Sequence[Any], before: int = 0) -> int:
 def fingerprint(batch: Any) -> int:
     """Return a checksum of the beginning of each tensor of a batch."""
     code = 0
-    for tensor in tree_tensors(batch):
+    for tensor in tree_tensors(arrays_to_tensors(batch)):
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         few = flat[: max(1, _LOOK // max(1, flat.element_size()))]
         code = zlib.crc32(few.view(torch.uint8).numpy().tobytes() if few.numel() else b"", code)
@@ -219,10 +220,17 @@ class StreamStart:
             return list(itertools.islice(read_through(self._stream), count))
 
 
+def begin_pass(stream: Iterable[Any]) -> Iterator[Any]:
+    """Return an iterator over a stream, or over batches by number."""
+    if gives_batches(stream) and (count := find_length(stream)) is not None:
+        return (stream[number] for number in range(count))  # type: ignore[index]
+    return iter(stream)
+
+
 def read_through(stream: Iterable[Any]) -> Iterator[Any]:
     """Yield all that a stream gives, having asked it once to begin."""
     # islice() and for would ask its iterator once more: one that is the stream itself would begin anew.
-    iterator, end = iter(stream), object()
+    iterator, end = begin_pass(stream), object()
     while (item := next(iterator, end)) is not end:
         yield item
 

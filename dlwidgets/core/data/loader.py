@@ -17,6 +17,7 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset
 from ..base.isolation import preserve_random_state
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
+from ..base.trees import arrays_to_tensors
 from ..base.words import pluralize
 from .batches import Batches, Continued, SourceState, StreamStart, batch_length, checksum, draw_rows, fingerprint
 from .source import find_length
@@ -81,7 +82,7 @@ class LoaderBatches(Batches):
             self.once = self._look.once
             self._loader = _make_twin(self.loader, dataset=Continued(stream, list(self._look.held)))
         if single and self._look.items:
-            self._size = batch_length(self.loader.collate_fn(self._look.items[0]))
+            self._size = batch_length(self._collate(self._look.items[0]))
 
     def _look_at_sampler(self) -> None:
         """Find the size of batches that nobody told; check their order."""
@@ -193,10 +194,11 @@ class LoaderBatches(Batches):
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
         with _preserve_generators(self.loader):
-            yield from self._loader if self._look is not None and self._look.held else self.loader
+            held = self._look is not None and self._look.held
+            yield from map(arrays_to_tensors, self._loader if held else self.loader)
 
     def peek(self, count: int) -> Any:
-        dataset, collate = self.loader.dataset, self.loader.collate_fn
+        dataset, collate = self.loader.dataset, self._collate
         if self.loader.batch_sampler is None:
             # batch_size=None: the dataset's items are batches already.
             if self._look is not None:
@@ -206,12 +208,15 @@ class LoaderBatches(Batches):
             return collate(self._look.first(count))  # type: ignore[union-attr]
         return collate([dataset[i] for i in range(min(count, len(dataset)))])  # type: ignore[arg-type]
 
+    def _collate(self, samples: Any) -> Any:
+        return arrays_to_tensors(self.loader.collate_fn(samples))
+
     def preview(self, count: int) -> Any:
         if not self._by_number():
             return super().preview(count)
         with self._sources.preserve():
             rows = draw_rows(len(self.loader.dataset), count)  # type: ignore[arg-type]
-            return self.loader.collate_fn([self.loader.dataset[row] for row in rows.tolist()])
+            return self._collate([self.loader.dataset[row] for row in rows.tolist()])
 
     def count_readable(self) -> int:
         return len(self.loader.dataset) if self._by_number() else super().count_readable()  # type: ignore[arg-type]
@@ -220,7 +225,7 @@ class LoaderBatches(Batches):
         if not self._by_number():
             return super().read_sample(index)
         with self._sources.preserve():
-            return self.loader.collate_fn([self.loader.dataset[index]])
+            return self._collate([self.loader.dataset[index]])
 
     def why_not(self, batch_size: int) -> str | None:
         if self._sampler is not None:
@@ -391,7 +396,7 @@ class LoaderBatches(Batches):
         return iterator, None
 
     def _note_taken(self, batch: Any) -> Any:
-        self._last = batch
+        self._last = batch = arrays_to_tensors(batch)
         if self._sampler is None:
             self._taken += 1
         else:

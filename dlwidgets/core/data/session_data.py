@@ -31,7 +31,7 @@ from ..layers.example_input import as_tensors
 from ..layers.foreign import build_by, is_unbuilt
 from ..layers.forward import find_out_of_range
 from ..layers.forward_error import explain_foreign
-from ..layers.framework import framework_of, is_foreign, rows_of_table
+from ..layers.framework import framework_of, gives_batches, is_foreign, rows_of_table
 from ..layers.kinds import dtype_name
 from ..layers.walk import kind_of, walk
 from .batches import Batches, IndexedBatches
@@ -308,6 +308,7 @@ def _open_batches(
 
     def opened(source: Any, name: str, shuffle: bool) -> Batches:
         numbered = hasattr(source, "__getitem__") and not isinstance(source, (list, IterableDataset))
+        numbered = numbered and not gives_batches(source)
         try:
             with preserve_random_state():
                 if isinstance(source, DataLoader):

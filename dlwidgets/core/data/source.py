@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from ..base.trees import tree_map, tree_tensors
+from ..base.trees import arrays_to_tensors, tree_map, tree_tensors
 from ..base.words import pluralize, quote_names
 from .detection import DetectionSamples, is_sample, is_target_list
 from .labels import Labels, match_names, order_columns, read_labels, row_names
@@ -118,7 +118,7 @@ def read_data(
         X, y = data
         rows = _make_rows(X, y, name, classes, like, columns)
         return replace(rows, columns=columns or tuple(X.columns)) if is_frame(X) else rows
-    return _pass_through(data, name)
+    return _pass_through([*map(arrays_to_tensors, data)] if type(data) is list else data, name)
 
 
 def _is_labelled(item: Any) -> bool:

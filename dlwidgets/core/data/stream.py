@@ -12,7 +12,9 @@ from torch.utils.data import IterableDataset
 
 from ..base.random_state import RandomMark
 from ..base.state import Reference, dereference
-from .batches import Batches, SourceState, StreamStart, batch_length, fingerprint, read_through
+from ..base.trees import arrays_to_tensors
+from ..layers.framework import gives_batches
+from .batches import Batches, SourceState, StreamStart, batch_length, begin_pass, fingerprint, read_through
 from .detection import collate
 from .source import find_length
 
@@ -64,7 +66,12 @@ class StreamBatches(Batches):
             if not self._look:
                 raise ValueError("the iterable gives no batches")
             # What the data says, not what was asked for.
-            self.batch_size = batch_length(self._look[0]) or batch_size
+            self.batch_size = batch_length(arrays_to_tensors(self._look[0])) or batch_size
+
+    @property
+    def converts(self) -> bool:
+        """Whether ready-made batches come as arrays."""
+        return not self._gives_samples and arrays_to_tensors(self._look[0]) is not self._look[0]
 
     @property
     def over(self) -> bool:
@@ -91,7 +98,7 @@ class StreamBatches(Batches):
 
     def sweep(self, batch_size: int) -> Iterator[Any]:
         if not self._gives_samples:
-            yield from self.source
+            yield from (arrays_to_tensors(batch) for batch in read_through(self.source))
             return
         samples = read_through(self.source)
         while items := list(itertools.islice(samples, batch_size)):
@@ -99,7 +106,7 @@ class StreamBatches(Batches):
 
     def peek(self, count: int) -> Any:
         if not self._gives_samples:
-            return self._look[0]
+            return arrays_to_tensors(self._look[0])
         if not self._look:
             raise ValueError("the IterableDataset gives no samples")
         return collate(self._look[:count] if self._start is None else self._start.first(count))
@@ -166,12 +173,12 @@ class StreamBatches(Batches):
     def _leave_out(self, state: dict[str, Any]) -> bool:
         if state["drawn"] is None or (self.once and not isinstance(self.source, Iterator)):
             # What is read once, as a queue, goes on by itself.
-            self._iterator = None if state["drawn"] is None else iter(self.source)
+            self._iterator = None if state["drawn"] is None else begin_pass(self.source)
             self._taken, self._drawn = state["taken"], len(self._held)
             return True
         if not self.once:
             self._iterator, self._held, self._drawn = None, [], 0
-        iterator, past = iter(self.source), deque[Any](maxlen=max(1, state["batch"]))
+        iterator, past = begin_pass(self.source), deque[Any](maxlen=max(1, state["batch"]))
         left = state["drawn"] - state["held"] - (self._drawn - len(self._held))
         while left > 0:
             if self._held:
@@ -192,7 +199,7 @@ class StreamBatches(Batches):
             if self.used_up:
                 return _END
             self._opening = self._sources.state()
-            self._iterator, self._taken, self._drawn = iter(self.source), 0, 0
+            self._iterator, self._taken, self._drawn = begin_pass(self.source), 0, 0
         wanted = self.batch_size if self._gives_samples else 1
         self._mark.set()
         try:
@@ -203,7 +210,7 @@ class StreamBatches(Batches):
                 self._held.append(item)
                 self._drawn += 1
             items = self._held[:wanted]
-            batch = (collate(items) if self._gives_samples else items[0]) if items else _END
+            batch = (collate(items) if self._gives_samples else arrays_to_tensors(items[0])) if items else _END
         except BaseException:
             self._mark.restore()
             raise
@@ -212,6 +219,8 @@ class StreamBatches(Batches):
             self.used_up = self._ends or (self.once and not self._taken)
             self._trusted = self._trusted and self.steps_in_epoch() in (None, self._taken)
             self._iterator, self._taken, self._last = None, 0, []
+            if gives_batches(self.source):  # which may shuffle then
+                self.source.on_epoch_end()  # type: ignore[attr-defined]
             return _END
         self._held, self._last = self._held[wanted:], items
         self._taken += 1

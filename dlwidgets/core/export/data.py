@@ -30,7 +30,7 @@ from ..data.loader import LoaderBatches
 from ..data.source import Rows
 from ..data.stream import StreamBatches
 from ..data.task import ignored_class, unpack_batch
-from ..layers.framework import framework_of
+from ..layers.framework import framework_of, gives_batches
 from .draft import Draft
 from .objects import ObjectWriter
 from .sources import Unwritable
@@ -95,7 +95,12 @@ def write_data(draft: Draft) -> BatchLines:
         draft.sources.imports |= {"import itertools", "from torch.utils.data import default_collate"}
         draft.definitions.append(_DRAW_BATCHES)
         return replace(_write_batches(draft, load, "draw_batches()"), resized="batch_size = {}")
-    return _write_batches(draft, _write_object(draft, "batches", source.source, words), "batches")
+    name, load = "batches", _write_object(draft, "batches", source.source, words)
+    if isinstance(source, StreamBatches) and source.converts:
+        name, after = "read_batches()", gives_batches(source.source)
+        draft.sources.imports.add("from torch.utils.data import default_convert")
+        draft.definitions.append(_READ_BATCHES + ("\n    batches.on_epoch_end()" if after else ""))
+    return _write_batches(draft, load, name)
 
 
 def _write_indexed(draft: Draft, source: IndexedBatches, resizes: bool) -> BatchLines:
@@ -332,6 +337,13 @@ class FullBatches(BatchSampler):
             left -= len(batch)
             over = left < self.batch_size
             yield batch'''
+
+
+_READ_BATCHES = '''\
+def read_batches():
+    """Yield the batches of an epoch, as tensors."""
+    for batch in batches:
+        yield default_convert(batch)'''
 
 
 def _write_batches(draft: Draft, load: str, name: str) -> BatchLines:

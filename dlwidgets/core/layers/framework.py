@@ -333,6 +333,11 @@ def acts_as(module: Any, kinds: type | tuple[type, ...]) -> bool:
     return isinstance(module, kinds) or issubclass(framework_of(module).counterpart(module), kinds)
 
 
+def gives_batches(data: Any) -> bool:
+    """Say whether data with a length gives batches by number, not samples."""
+    return any(one.__module__.startswith("keras.") and one.__name__ == "PyDataset" for one in type(data).__mro__)
+
+
 def rows_of_table(module: Any) -> int | None:
     """Return how many rows an embedding has; None of other layers."""
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):

@@ -136,7 +136,7 @@ WRONG = {
         for value in values
         if not (name == "clip" and value == "abc")
     },
-    "a clip mode": (net(), [(X, LABELS)], {"clip": ("length", 1)}, "clip has the mode 'length', which is none of off, norm, value, adaptive."),
+    "a clip mode": (net(), [(X, LABELS)], {"clip": ("length", 1)}, "clip has the mode 'length', which is none of off, norm, value, adaptive, each."),
     "validation of another width": (net(), [(X, LABELS), (X[:, :5], LABELS)], {}, "valid has inputs of shape (5,) a sample, train of (6,): they must match."),
     "validation labels out of range": (net(), [(X, LABELS), (X, LABELS + 1)], {}, "In the validation data: The targets hold the label 3"),
     "NaN in the validation inputs": (net(), [(X, LABELS), (with_nan(X, 4), LABELS)], {}, "valid has inputs that are NaN or infinite in 1 of 24 samples, the first is sample 4"),

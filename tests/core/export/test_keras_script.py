@@ -69,6 +69,24 @@ def frozen():
     return made.fit()
 
 
+class Shuffled(keras.utils.PyDataset):
+    """Batches as arrays, in another order after each epoch."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.turn = size, 0
+
+    def __len__(self):
+        return 50 // self.size
+
+    def __getitem__(self, index):
+        generator = np.random.default_rng(index + 100 * self.turn)
+        return generator.normal(size=(self.size, 6)), np.arange(self.size) % 4
+
+    def on_epoch_end(self):
+        self.turn += 1
+
+
 @RUNS.add
 def functional():
     """Two inputs, a layer that is called twice, a nested model, operations, and logits."""
@@ -208,6 +226,21 @@ def test_classes_are_imported_as_people_do(done):
     text = (done[0] / "subclassed.py").read_text("utf-8")
     assert "from keras import Layer" in text
     assert "keras.src" not in text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_script_reads_batches_of_arrays_as_tensors(tmp_path):
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(4)])
+    made = Session(model, Shuffled(16), epochs=2, threads=1).fit()
+    text = made.to_script(tmp_path / "run.py").read_text()
+    assert "for inputs, targets in read_batches():" in text
+    batches, start = Shuffled(16), text.index("def read_batches")
+    space = {"batches": batches, "default_convert": torch.utils.data.default_convert}
+    exec(text[start : text.index("\n\n\n", start)], space)
+    for turn in range(2):
+        assert batches.turn == turn
+        for number, (X, _) in enumerate(space["read_batches"]()):
+            assert torch.equal(X, torch.as_tensor(batches[number][0]))
 
 
 def test_several_outputs_are_said_to_have_no_writer(tmp_path):

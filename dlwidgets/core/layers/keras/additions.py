@@ -31,7 +31,7 @@ class AddedLosses:
 
 
 def list_constraints(model: Any) -> list[Callable[[], None]]:
-    """Return what holds each weight within its constraint, as `kernel_constraint`, while it trains.
+    """Return what holds weights within their constraints while they train.
 
     So does `BaseOptimizer.apply` of Keras when it has moved the weights: what is frozen by then it leaves alone.
     """

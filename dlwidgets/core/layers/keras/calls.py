@@ -32,7 +32,10 @@ def call(model: Any, inputs: Any) -> Any:
 
 
 def _refuse_surplus(model: Any, inputs: Any) -> None:
-    """Raise ValueError where a model has fewer inputs: Keras takes the first and warns."""
+    """Raise ValueError where a model has fewer inputs.
+
+    Keras takes the first, and warns.
+    """
     known = getattr(model, "inputs", None)
     if known and len(inputs) > len(known) and all(isinstance(one, torch.Tensor) for one in inputs):
         raise ValueError(f"It has {len(known)} inputs and was given {len(inputs)} input tensors.")
