@@ -253,8 +253,10 @@ def _parts(tree: Any) -> list[Any]:
 
 def _of_several(y: Any, X: Any) -> bool:
     """Say whether these are targets of several outputs."""
+    if not _of_arrays(y):
+        return False
     count = len(next(iter(_parts(X)), X)) if not isinstance(X, list) or _of_arrays(X) else len(X)
-    return _of_arrays(y) and (isinstance(y, Mapping) or len(y) != count) and len(_parts(y)[0]) == count
+    return (isinstance(y, Mapping) or len(y) != count) and len(_parts(y)[0]) == count
 
 
 def _of_arrays(tree: Any) -> bool:
