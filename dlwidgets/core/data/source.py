@@ -118,7 +118,7 @@ def read_data(
         X, y = data
         rows = _make_rows(X, y, name, classes, like, columns)
         return replace(rows, columns=columns or tuple(X.columns)) if is_frame(X) else rows
-    return _pass_through([*map(arrays_to_tensors, data)] if type(data) is list else data, name)
+    return _pass_through(arrays_to_tensors(data) if type(data) is list else data, name)
 
 
 def _is_labelled(item: Any) -> bool:
