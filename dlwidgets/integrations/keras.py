@@ -319,6 +319,8 @@ class Fit(Host):
         return said
 
     def check(self) -> None:
+        if not self._optimizer.built:
+            return  # it will be in the first step, of what trains then: TensorFlow traces that late
         known = self._optimizer._trainable_variables_indices
         if any(self._optimizer._var_key(one) not in known for one in self._model.trainable_variables):
             raise ValueError("Keras's optimizer was made without these weights: model.compile(...) and another fit")
