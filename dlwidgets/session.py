@@ -1410,6 +1410,11 @@ class Session(HasTraits):
         """Return why a control cannot be changed now, or ""."""
         return self._run.steering.why_not(name)
 
+    @property
+    def why_not_measured(self) -> str:
+        """Why steps tell nothing of the layers, in a clause; "" where they do."""
+        return self._run.loop.watch.why_not
+
     def progress(self) -> dict[str, Any]:
         """Return epoch, epochs, steps, total, share (0..1), rate (steps/s), left (s)."""
         return self._run.now("progress")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import threading
@@ -149,6 +150,7 @@ class Fit(Host):
         self._seen: tuple[Any, Any] | None = None
         self._taken_at, self._totals = 0.0, (0.0, 0.0)
         self._undo: list[Callable[[], None]] = []
+        self._forward = contextlib.ExitStack()  # what hears of activations, up to the loss
         #: Takes a step of Keras's; what stands in its place while the session follows.
         self._take: Any = None
         self._step: Any = None
@@ -157,11 +159,12 @@ class Fit(Host):
 
     def listen(self, hosting: Hosting) -> None:
         """Have each step tell its loss, its rate, and what it raises."""
-        model, self._take = self._model, self._model.train_function
+        model, watch, self._take = self._model, self._run.loop.watch, self._model.train_function
 
         def step(*batch: Any) -> Any:
             if not self.hides_state:
                 self._taken_at = self.rate() or 0.0
+            self._look()
             try:
                 return self._take(*batch)
             except BaseException as error:
@@ -169,6 +172,8 @@ class Fit(Host):
                 if type(error).__name__ not in ("StopIteration", "OutOfRangeError"):
                     hosting.failed(error)
                 raise
+            finally:
+                self._forward.close()
 
         model.train_function = self._step = step
         self._undo.append(lambda: setattr(model, "train_function", self._take))
@@ -178,10 +183,44 @@ class Fit(Host):
 
             def see(values: Any, sample_weight: Any = None) -> Any:
                 self._seen = values, sample_weight
+                self._forward.close()
+                watch.see_loss(values)
                 return update(values, sample_weight=sample_weight)
 
             tracker.update_state = see
             self._undo.append(lambda: vars(tracker).pop("update_state", None))
+        if not self.why_not_measured():
+            self._follow_optimizer()
+
+    def _look(self) -> None:
+        """Have the layers measured in the step that begins, if it is time."""
+        each = self._optimizer.gradient_accumulation_steps
+        if not self.why_not_measured() and not (each and (_number(self._optimizer._iterations) + 1) % each):
+            self._forward.enter_context(self._run.loop.watch.forward())
+
+    def _follow_optimizer(self) -> None:
+        """Have the layers measured with the gradients that move the weights."""
+        optimizer, watch = self._optimizer, self._run.loop.watch
+        clip, decay = optimizer._clip_gradients, optimizer._apply_weight_decay
+        clipped: list[torch.Tensor] = []
+
+        def note_clipped(gradients: Any) -> Any:
+            clipped[:] = found = clip(gradients)
+            return found
+
+        def note_weights(variables: Any) -> None:
+            if watch.looking:
+                own = [one.value.grad for one in variables]
+                for one, gradient in zip(variables, clipped):
+                    one.value.grad = gradient
+                watch.before()
+                for one, gradient in zip(variables, own):
+                    one.value.grad = gradient
+            clipped.clear()
+            decay(variables)
+
+        optimizer._clip_gradients, optimizer._apply_weight_decay = note_clipped, note_weights
+        self._undo += [lambda: vars(optimizer).pop("_clip_gradients"), lambda: vars(optimizer).pop("_apply_weight_decay")]
 
     def begin_step(self) -> None:
         """Note the rate of a step in which it cannot be read."""
@@ -305,6 +344,11 @@ class Fit(Host):
             return {}
         # Without the optimizer's name, which Keras numbers.
         return {one.path.partition("/")[2]: one.value for one in self._optimizer.variables}
+
+    def why_not_measured(self) -> str:
+        if self._backend == "torch" and not self._traced:
+            return ""
+        return f"fit's step runs inside {_BACKENDS[self._backend]}, which shows no gradients or activations of it"
 
     def notes(self) -> list[str]:
         one, each = self._optimizer, self._model.steps_per_execution

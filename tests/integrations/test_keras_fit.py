@@ -213,6 +213,14 @@ def test_what_other_callbacks_make_of_the_rate_is_told():
 
 
 @TORCH
+def test_dropout_acts_from_exactly_the_next_step():
+    session, model = steered(lambda session: setattr(session, "dropout", 0.6))
+    np.testing.assert_array_equal(flat(model), by_hand(lambda model: setattr(model.get_layer("drop"), "rate", 0.6)))
+    assert (flat(model) != by_hand(lambda model: None)).any()
+    assert session.ledger()[["step", "name"]].values.tolist() == [[4, "dropout"]]
+
+
+@TORCH
 def test_freezing_acts_from_exactly_the_next_step():
     session, model = steered(lambda session: session.freeze("hidden"))
     expected = by_hand(lambda model: setattr(model.get_layer("hidden"), "trainable", False))
@@ -303,6 +311,84 @@ def test_freezing_a_traced_step_is_rejected():
     session, model = steered(lambda session: session.freeze("hidden"))
     assert "traced its step" in session.rejected["trainable"]
     np.testing.assert_array_equal(flat(model), by_hand(lambda model: None))
+
+
+# -- what the layers do
+
+
+def watched(make=draw, **options):
+    """Return session and what was measured of the layers, by step."""
+    model, looks = make(), {}
+    session = follow(model, **options)
+    session.observe(lambda change: change["new"] and looks.update({change["new"].step: change["new"]}), "layer_stats")
+    # The facts of a step are told once the training thread works after it.
+    ask = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs=None: session.at_step(lambda: None))
+    fit(model, ask, session.keras_callback())
+    return session, looks
+
+
+@TORCH
+@pytest.mark.parametrize("options", [{}, {"global_clipnorm": 0.05}, {"weight_decay": 0.1}])
+def test_layers_are_measured_as_by_hand(options):
+    def make():
+        return draw(OPT.SGD(0.1, **options))
+
+    def norm(*tensors):
+        return np.sqrt(sum(float((one.detach().numpy() ** 2).sum()) for one in tensors))
+
+    model, before, found = make(), [], []
+
+    def measure(model):
+        layers = [model.get_layer(name) for name in ("hidden", "norm", "last")]
+        now = [[one.value.detach().clone() for one in layer.trainable_variables] for layer in layers]
+        grads = [[one.value.grad for one in layer.trainable_variables] for layer in layers]
+        limit, whole = options.get("global_clipnorm"), norm(*sum(grads, []))
+        scale = 1 if limit is None else limit / max(limit, whole)
+        moved = [norm(*(a - b for a, b in zip(*two))) / norm(*two[0]) for two in zip(now, before)] if before else []
+        found[:], before[:] = [[norm(*one) * scale for one in grads], moved], now
+
+    fit(model, After(4, measure), After(5, measure))
+    looks = watched(make)[1]
+    assert looks[5].paths == ["hidden", "norm", "last"]
+    np.testing.assert_allclose(looks[5].grad_norm, found[0], rtol=1e-4)
+    np.testing.assert_allclose(looks[5].update_ratio, found[1], rtol=1e-3)
+
+
+@TORCH
+def test_dead_units_of_a_fit_are_counted():
+    def make():
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((6,)), L.Dense(16, activation="relu", name="hidden"), L.Dense(3)])
+        kernel, bias = model.layers[0].get_weights()
+        model.layers[0].set_weights([kernel, np.where(np.arange(16) < 12, -100, bias)])
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return model
+
+    session, looks = watched(make)
+    assert {path: dead for path, dead in zip(looks[5].dead.paths, looks[5].dead.dead)} == {"hidden": 12}
+    assert session.why_not_measured == ""
+    assert any(one.rule == "dead_relu" and one.layer == "hidden" for one in session.findings)
+
+
+@TORCH
+def test_of_steps_that_gather_gradients_the_last_is_measured():
+    looks = watched(lambda: draw(OPT.SGD(0.1, gradient_accumulation_steps=3)))[1]
+    assert looks
+    assert all(step % 3 == 0 and (one.update_ratio > 0).all() for step, one in looks.items())
+
+
+@ANY
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="of TensorFlow and JAX")
+def test_why_layers_are_not_measured_is_told():
+    session, looks = watched()
+    assert not looks
+    assert "shows no gradients or activations" in session.why_not_measured
+    said = session.diagnose().set_index("check")["what"]
+    for rule in ("dead_relu", "gradient_zero", "gradient_vanishing", "initialisation"):
+        assert said[rule] == session.why_not_measured
+    table = dlw.LayerTable(session)
+    assert table.project()["moment"]["why_not"] == session.why_not_measured
+    table.close()
 
 
 # -- holding and ending it

@@ -52,7 +52,7 @@ class Evidence:
     ----------
     step : steps taken.
     record : every step's loss, rate, gradient norm; evaluations.
-    looks : what the newest looks at the layers measured, in order.
+    looks, unmeasured : what the newest looks at the layers measured, in order; why there can be none, or "".
     settings : what is in force, by the name of a control.
     changes : the changes of the line, in order.
     task : what is learnt, with which loss; None where a rule is tried by itself.
@@ -71,6 +71,7 @@ class Evidence:
     step: int = 0
     record: History = field(default_factory=History)
     looks: Sequence[LayerStats] = ()
+    unmeasured: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     changes: Sequence[Entry] = ()
     task: Task | None = None
@@ -92,6 +93,12 @@ class Evidence:
         column = self.record.columns.get(name)
         values = _NONE if column is None else column.values[: self.step]
         return values if last is None else values[max(0, len(values) - last) :]
+
+    def needs_looks(self, count: int, looks: Sequence[LayerStats] | None = None) -> str:
+        """Say why there are not so many looks at the layers; "" if there are."""
+        if len(self.looks if looks is None else looks) >= count:
+            return ""
+        return self.unmeasured or f"needs {'a look' if count == 1 else f'{count} looks'} at the layers"
 
     @property
     def losses(self) -> np.ndarray:

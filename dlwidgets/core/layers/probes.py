@@ -217,10 +217,12 @@ class LayerMonitor:
     Attributes
     ----------
     note : told in a sentence where the measuring failed and was switched off.
+    why_not : why steps that somebody else takes cannot be measured, in a clause; "" where they can.
     """
 
     def __init__(self) -> None:
         self.note: Callable[[str], None] = lambda sentence: None
+        self.why_not = ""
         self._probe: LayerProbe | None = None
         self._units: UnitProbe | None = None
         self._watching: LayerProbe | None = None
@@ -240,6 +242,11 @@ class LayerMonitor:
         """Whether layers are measured."""
         return self._probe is not None
 
+    @property
+    def looking(self) -> bool:
+        """Whether the step under way is measured."""
+        return self._watching is not None
+
     def switch(self, model: nn.Module, on: bool) -> None:
         """Measure from now on, or no more."""
         self._reset()
@@ -248,7 +255,8 @@ class LayerMonitor:
 
     def forward(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context to compute the loss in, which may watch activations."""
-        self._watching = probe = self._probe
+        self._watching, self.why_not = self._probe, ""
+        probe = self._watching
         if probe is not None:
             self._began = time.perf_counter()
             self._counted += 1

@@ -80,6 +80,10 @@ class Host:
         """Return what the optimizer keeps, as tensors that are written in place."""
         return {}
 
+    def why_not_measured(self) -> str:
+        """Return why it tells nothing of the layers in a step, or ""."""
+        return f"{self.name} does not show its steps from inside"
+
     def notes(self) -> list[str]:
         """Return what a person should know of it, in sentences."""
         return []
@@ -283,6 +287,8 @@ class Hosting:
         self._read()
         loop.took(loss, size, rate, seconds, measured)
         if not math.isfinite(loss):
+            if not loop.watch.why_not and (loop.layer_stats is None or loop.layer_stats.step != loop.steps):
+                loop.layer_stats = loop.watch.failed(loop.steps) or loop.layer_stats
             raise NotFinite(f"The loss became {loss} in step {loop.steps} of {self.host.name}. {HELPS}")
         return True
 
@@ -324,6 +330,7 @@ class Hosting:
             run.note(f"The optimizer of {host.name} is another than then, and begins anew.")
         for said in host.notes():
             run.note(said)
+        loop.watch.why_not = host.why_not_measured()
         loop.clip, self._batches.why_not_kept = host.clip(), host.why_no_way_back()
         run.hosting = loop.host = run.steering.host = self
         run.exchange(self._batches, made)

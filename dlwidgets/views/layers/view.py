@@ -277,7 +277,8 @@ class LayerTable(View):
         about |= {"status": "" if session is None else session.status, "points": points}
         refused = "" if session is None else session.rejected.get("trainable", "")
         asked = session is not None and session.trainable != session.applied.get("trainable") and not refused
-        return {**about, "asked": asked, "refused": refused}
+        why_not = "" if session is None else session.why_not_measured
+        return {**about, "asked": asked, "refused": refused, "why_not": why_not}
 
     def _static(self, table: Summary) -> dict[str, Any]:
         if not self._packed:

@@ -125,8 +125,9 @@ export function deadWords(found, tree, live) {
 export const NO_UNITS = "not known: no activation layer (ReLU, GELU, SiLU...) takes its output straight; one that is called as a function cannot be watched";
 
 /** How often the layers are measured, and what that costs. @param {any} moment @param {boolean} session */
-export function measuredWords({ status, step, every, between, share: part }, session) {
+export function measuredWords({ status, step, every, between, share: part, why_not: why }, session) {
   if (!session) return "";
+  if (why) return `Layers are not measured: ${why}.`;
   if (!step) return status === "running" ? "Layers are being measured: the first numbers come in a moment." : "Layers are measured while training, for about 0.2 % of the time.";
   if (every === null || every === undefined) return `Measured in step ${whole(step)}.`;
   const often = between === 1 ? "every step" : `every ${every < 60 ? `${sig(every)} s` : clock(every)} (${whole(between)} steps)`;

@@ -63,8 +63,8 @@ def find_updated_twice(evidence: Evidence) -> Iterator[Finding]:
 
 def _needs_norms(evidence: Evidence) -> str:
     looks = _norms(evidence)
-    if len(looks) < _LOOKS:
-        return f"needs {_LOOKS} looks at the layers"
+    if why := evidence.needs_looks(_LOOKS, looks):
+        return why
     return "" if looks[-1] else "no BatchNorm in train mode was seen"
 
 

@@ -135,6 +135,10 @@ def chart_norms(norms: np.ndarray, limit: float | None = None, most: int = 60) -
     return Chart(tuple(map(float, shown)), f"gradient norm, last {len(shown)} measured", limit)
 
 
+def _not_measured(evidence: Evidence) -> str:
+    return "" if evidence.looks else evidence.unmeasured
+
+
 RULES = (
     Rule(
         "gradient_exploding", "exploding gradients", find_exploding,
@@ -144,7 +148,7 @@ RULES = (
     Rule(
         "gradient_vanishing", "gradients that vanish over depth", find_vanishing,
         f"the gradient of a weight in the first quarter of the layers under {_VANISHED:g} of that in the last "
-        "(measured in healthy networks: 4e-3 or more)", confirm=2,
+        "(measured in healthy networks: 4e-3 or more)", missing=_not_measured, confirm=2,
     ),
     Rule(
         "gradient_not_finite", "gradients that overflow in fp16", find_overflowing,
@@ -152,6 +156,6 @@ RULES = (
     ),
     Rule(
         "gradient_zero", "gradients that are 0", find_zero_gradients, f"exactly 0 in {_LOOKS} looks in a row",
-        symptom_of=("dead_relu", "saturated", "initialisation", "parameters_still"),
+        missing=_not_measured, symptom_of=("dead_relu", "saturated", "initialisation", "parameters_still"),
     ),
 )  # fmt: skip

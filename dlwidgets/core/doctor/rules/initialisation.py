@@ -133,12 +133,12 @@ def _name_of(loss: LossPath) -> str:
 
 
 def _needs_look(evidence: Evidence) -> str:
-    return "" if evidence.looks else "needs a look at the layers"
+    return evidence.needs_looks(1)
 
 
 def _needs_loss(evidence: Evidence) -> str:
     if evidence.step > _FIRST and not (evidence.looks and evidence.looks[0].step == 1):
-        return "looks at the first steps alone"
+        return evidence.unmeasured or "looks at the first steps alone"
     return "" if _first_loss(evidence) is not None else "needs the mean of a loss whose first value is known"
 
 

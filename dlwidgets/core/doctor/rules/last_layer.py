@@ -127,7 +127,7 @@ def find_mismatch(evidence: Evidence) -> Iterator[Finding]:
 def _needs_loss(evidence: Evidence) -> str:
     looks = [look.signals for look in evidence.looks if look.signals is not None]
     if not looks:
-        return "needs a look at the layers"
+        return evidence.unmeasured or "needs a look at the layers"
     return "" if looks[-1].losses else "the loss is none of torch's: cross-entropy, NLL, binary, MSE, Huber"
 
 

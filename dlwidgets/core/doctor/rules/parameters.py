@@ -97,7 +97,7 @@ def _listed(paths: list[str]) -> str:
 
 
 def _needs_looks(evidence: Evidence) -> str:
-    return "" if len(evidence.looks) >= _LOOKS else f"needs {_LOOKS} looks at the layers"
+    return evidence.needs_looks(_LOOKS)
 
 
 RULES = (

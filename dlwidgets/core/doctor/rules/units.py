@@ -108,15 +108,15 @@ def _since(
 
 def _needs_activations(evidence: Evidence) -> str:
     looks = [look for look in evidence.looks if look.dead is not None]
-    if len(looks) < _LOOKS:
-        return f"needs {_LOOKS} looks at the layers"
+    if why := evidence.needs_looks(_LOOKS, looks):
+        return why
     return "" if any(len(look.dead.paths) for look in looks[-_LOOKS:]) else "no ReLU, GELU or the like was seen"
 
 
 def _needs_saturating(evidence: Evidence) -> str:
     looks = [look for look in evidence.looks if look.signals is not None]
-    if len(looks) < _LOOKS:
-        return f"needs {_LOOKS} looks at the layers"
+    if why := evidence.needs_looks(_LOOKS, looks):
+        return why
     return "" if looks[-1].signals.saturated else "no sigmoid, tanh or softmax was seen within the model"
 
 
