@@ -7,6 +7,7 @@ import functools
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -220,7 +221,7 @@ class Fit(Host):
             decay(variables)
 
         optimizer._clip_gradients, optimizer._apply_weight_decay = note_clipped, note_weights
-        self._undo += [lambda: vars(optimizer).pop("_clip_gradients"), lambda: vars(optimizer).pop("_apply_weight_decay")]
+        self._undo += [partial(vars(optimizer).pop, name) for name in ("_clip_gradients", "_apply_weight_decay")]
 
     def begin_step(self) -> None:
         """Note the rate of a step in which it cannot be read."""

@@ -306,11 +306,33 @@ def test_clipping_that_keras_would_ignore_acts_since_the_step_is_traced_anew():
 
 
 @ANY
-@pytest.mark.skipif(keras.config.backend() != "tensorflow", reason="JAX has no weights to freeze amid a step")
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="of TensorFlow and JAX")
 def test_freezing_a_traced_step_is_rejected():
     session, model = steered(lambda session: session.freeze("hidden"))
     assert "traced its step" in session.rejected["trainable"]
     np.testing.assert_array_equal(flat(model), by_hand(lambda model: None))
+
+
+@ANY
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="of TensorFlow and JAX")
+def test_what_another_thread_asks_of_a_traced_step_is_refused_in_right_words():
+    model = draw()
+    session = follow(model)
+    future = in_background(session, model)
+    session.pause()  # on JAX the layers have no weights meanwhile
+    session.freeze("hidden")
+    session.step()
+    assert "traced its step" in session.rejected["trainable"]
+    with pytest.raises(ValueError, match="drops in a step that Keras traces"):
+        session.dropout = 0.5
+    session.stop()
+    future.result(20)
+
+
+@ANY
+def test_the_text_of_a_session_counts_as_keras_does():
+    model = draw()
+    assert f"{model.count_params()} parameters, 99 of them trainable" in repr(follow(model))
 
 
 # -- what the layers do

@@ -132,6 +132,12 @@ class Holding:
         return sum(numel_of(tensor) for tensor in self.tensors.values() if tensor.requires_grad)
 
 
+def counted_tensors(model: nn.Module) -> list[torch.Tensor]:
+    """List what counts as a model's parameters: see `Framework.counted_beside`."""
+    beside = (framework_of(module).counted_beside(module) for module in model.modules())
+    return [*model.parameters(), *(tensor for one in beside for tensor in one)]
+
+
 def holdings_of(layers: Sequence[Layer]) -> dict[str, Holding]:
     """Return path -> what the layer there holds."""
     holdings = {layer.path: Holding() for layer in layers}

@@ -33,7 +33,7 @@ from ..data.session_data import SessionData, build_by_data, choose_device, prepa
 from ..data.task import read_loss
 from ..layers import framework
 from ..layers.unregistered import find_unregistered
-from ..layers.walk import numel_of
+from ..layers.walk import counted_tensors, numel_of
 from ..scoring.metrics import METRICS
 from .loop import Loop
 from .run import Run
@@ -256,7 +256,7 @@ def describe(run: Run, status: str, error: str, epochs: int, rejected: Mapping[s
     """Describe a session as text, a line for each thing."""
     loop, opened = run.loop, run.data
     task, device, rate = loop.objective.task, loop.objective.device, loop.rate
-    tensors = [*loop.model.parameters()]
+    tensors = counted_tensors(loop.model)
     count, trained = sum(map(numel_of, tensors)), sum(numel_of(p) for p in tensors if p.requires_grad)
     size = f"{count:,} parameters" + (f", {trained:,} of them trainable" if trained != count else "")
     each_epoch = opened.train.steps_in_epoch()

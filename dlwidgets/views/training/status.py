@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from traitlets import Bool, Dict, List, Unicode
 
-from ...core.layers.framework import framework_of
 from ...core.layers.summary_text import count
+from ...core.layers.walk import counted_tensors, numel_of
 from ...session import Session
 from ..limits import Restrictions
 from ..view import View, module, style
@@ -163,8 +163,7 @@ def trial_under_way(session: Session) -> dict[str, int] | None:
 def describe_session(session: Session) -> str:
     """Return "14 classes · 1.21 M parameters" of a session."""
     kind = f"{len(session.classes)} classes" if session.classes else session.task
-    counted = (tensor for module in session.module.modules() for tensor in framework_of(module).counted_beside(module))
-    parameters = sum(tensor.numel() for tensor in (*session.module.parameters(), *counted))
+    parameters = sum(map(numel_of, counted_tensors(session.module)))
     return f"{kind} · {count(parameters)} parameters"
 
 

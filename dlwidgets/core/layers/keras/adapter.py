@@ -168,7 +168,7 @@ class Keras(Framework):
         return freezing.follows(module) and not freezing.holds(module)
 
     def dropout_rate_of(self, layer: Any) -> str:
-        return settings.dropout_rate(layer)
+        return settings.dropout_rate(handed_over(layer))
 
     def runs_in_order(self, module: Any) -> bool:
         return module._obj_type() in ("Sequential", "Functional")
@@ -180,6 +180,8 @@ class Keras(Framework):
         return settings.lacks_rule(layer, rule)
 
     def refuse_dropout(self, layer: Any) -> str:
+        if computes_elsewhere(layer):
+            return "drops in a step that Keras traces: set rate= of the layer itself, and then model.compile(...)"
         return settings.lacks_seed(layer)
 
     def say_for(self, model: Any, text: str) -> str:

@@ -92,7 +92,12 @@ class Mirror(nn.Module):
         self.held.layer.trainable = value
 
     def refresh(self) -> None:
-        """Take over weights, flags and the layers inside."""
+        """Take over weights, flags and the layers inside.
+
+        While JAX trains, the layers have none: what was theirs before stays.
+        """
+        if self._parameters and any(one._value is None for one in self.held.layer.variables):
+            return
         inside, trained, beside = self._parts()
         mirrors = {name: _mirror_of(one) for name, one in inside.items()}
         if list(self._modules.items()) != list(mirrors.items()):
