@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _COMPILED = "fit moves the weights by the compiled {}: model.compile({}=...) and another fit change it"
 #: Why a control cannot be changed while fit trains, on any backend.
 _NOT_THERE = {
-    "batch_size": "fit cuts its own data: batch_size= is an argument of model.fit",
-    "epochs": "fit was told how many: epochs= is an argument of model.fit",
+    "batch_size": "batch_size= is an argument of model.fit, which cuts its own data",
+    "epochs": "epochs= is an argument of model.fit, which was told how many",
     "optimizer": _COMPILED.format("optimizer", "optimizer"),
     "momentum": _COMPILED.format("optimizer", "optimizer"),
     "betas": _COMPILED.format("optimizer", "optimizer"),

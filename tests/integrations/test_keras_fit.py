@@ -377,6 +377,13 @@ def test_layers_are_measured_as_by_hand(options):
 
 
 @TORCH
+def test_checks_of_data_say_that_fit_alone_has_it():
+    session, _ = watched()
+    said = session.diagnose().set_index("check")["what"]
+    assert "data that it alone has" in said["inputs_not_scaled"]
+
+
+@TORCH
 def test_dead_units_of_a_fit_are_counted():
     def make():
         keras.utils.set_random_seed(0)

@@ -63,6 +63,7 @@ class Evidence:
     failure : the step that was not taken last; None where the last one was.
     unzeroed : optimizers of the training step's own whose gradients it never zeroes, by name.
     model, data : what was found of the model and the data before the first step; None where not looked at.
+    data_elsewhere : whether another loop alone has the data.
     proof : the last comparison of what is frozen with then; None where nothing is frozen, or none was made.
     movers : name -> what may move a frozen tensor that has moved, and the remedy for it: see `find_mover`.
     preflight : what a batch tried on a copy of the model showed; None where none was tried.
@@ -84,6 +85,7 @@ class Evidence:
     unzeroed: tuple[str, ...] = ()
     model: ModelFacts | None = None
     data: DataFacts | None = None
+    data_elsewhere: bool = False
     preflight: Preflight | None = None
     proof: Proof | None = None
     movers: Mapping[str, tuple[str, str] | None] = field(default_factory=dict)

@@ -27,7 +27,11 @@ _WHY_SCALE = (
 
 def missing_data(evidence: Evidence) -> str:
     """Say why nothing is known of the data."""
-    return "" if evidence.data is not None else "the data was not looked at: it is when the first step is taken"
+    if evidence.data is not None:
+        return ""
+    if evidence.data_elsewhere:
+        return "another loop takes the steps, on data that it alone has"
+    return "the data was not looked at: it is when the first step is taken"
 
 
 def _missing_inputs(evidence: Evidence) -> str:
