@@ -640,8 +640,8 @@ class Session(HasTraits):
         and loss are those of `fit` and `compile`; `rejected` says of a wish that cannot be met there why. `train=` may
         be left out of such a session. A callback may be used for any number of `fit`s, one after the other.
 
-        While a cell runs `fit`, some notebooks hand the page's clicks over only when it has ended:
-        `session.in_background(lambda: model.fit(...))` trains beside the notebook.
+        While a cell runs `fit`, JupyterLab hands the page's clicks over where it has ipykernel 7; a notebook without
+        subshells does when the cell has ended: `session.in_background(lambda: model.fit(...))` trains beside it.
 
         Raises
         ------
@@ -1412,7 +1412,7 @@ class Session(HasTraits):
 
     @property
     def why_not_measured(self) -> str:
-        """Why steps tell nothing of the layers, in a clause; "" where they do."""
+        """Why steps show nothing of their layers, or ""."""
         return self._run.loop.watch.why_not
 
     def progress(self) -> dict[str, Any]:

@@ -194,7 +194,7 @@ class Fit(Host):
             self._follow_optimizer()
 
     def _look(self) -> None:
-        """Have the layers measured in the step that begins, if it is time."""
+        """Have the step that begins measured if it is time."""
         each = self._optimizer.gradient_accumulation_steps
         if not self.why_not_measured() and not (each and (_number(self._optimizer._iterations) + 1) % each):
             self._forward.enter_context(self._run.loop.watch.forward())

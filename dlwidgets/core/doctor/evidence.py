@@ -97,7 +97,7 @@ class Evidence:
         return values if last is None else values[max(0, len(values) - last) :]
 
     def needs_looks(self, count: int, looks: Sequence[LayerStats] | None = None) -> str:
-        """Say why there are not so many looks at the layers; "" if there are."""
+        """Say why there are fewer looks at layers; "" otherwise."""
         if len(self.looks if looks is None else looks) >= count:
             return ""
         return self.unmeasured or f"needs {'a look' if count == 1 else f'{count} looks'} at the layers"

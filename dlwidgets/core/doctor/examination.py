@@ -247,7 +247,8 @@ class Examination:
         found = run.evaluations.latest
         return Evidence(
             step=loop.steps, record=loop.history, looks=self._all_looks(),
-            unmeasured=loop.watch.why_not, data_elsewhere=isinstance(loop.batches, HostedBatches), settings=run.steering.applied(),
+            unmeasured=loop.watch.why_not, data_elsewhere=isinstance(loop.batches, HostedBatches),
+            settings=run.steering.applied(),
             changes=run.timeline.line.changes, task=loop.objective.task, epochs=loop.epochs,
             steps_in_epoch=loop.accumulation.steps_in_epoch(), has_valid=run.data.valid is not None,
             scores=_ranked(found), waited=self._share_waited(), failure=self._failure,

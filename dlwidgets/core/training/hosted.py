@@ -81,7 +81,7 @@ class Host:
         return {}
 
     def why_not_measured(self) -> str:
-        """Return why it tells nothing of the layers in a step, or ""."""
+        """Return why no step shows its layers, or ""."""
         return f"{self.name} does not show its steps from inside"
 
     def notes(self) -> list[str]:
