@@ -177,7 +177,7 @@ class Run:
         self.parts: dict[str, Stateful] = {
             "data": loop.batches, "form": ModelShape(self.steering), "optimizer": OptimizerState(loop),
             "weights": ModelState(loop), "loop": loop, "steering": self.steering, "proofs": loop.proofs,
-            "trainer": self.evaluations, "random": GlobalRandomness(),
+            "trainer": self.evaluations, "random": GlobalRandomness(lambda: None if self._borrowing else self._streams),
         }  # fmt: skip
         self.timeline = Timeline(loop, self.steering, self.parts, memory=memory, note=note)
         self.autosave: Autosave | None = None

@@ -136,6 +136,17 @@ class Worker:
             else:
                 future.set_exception(error)
 
+    def do_at_rest(self, work: Callable[[], Any]) -> bool:
+        """Do `work()` on this thread where nothing runs; say whether it did.
+
+        A burst that is wanted meanwhile begins after it.
+        """
+        with self._change:
+            if not self.idle:
+                return False
+            work()
+            return True
+
     def begun(self) -> None:
         """Note that the burst is under way, for `wake()` to return."""
         self._begun.set()

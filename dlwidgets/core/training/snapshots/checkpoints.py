@@ -340,17 +340,22 @@ class Autosave:
         if ending and (ending != "paused" or self._pauses.due()):
             self.save_last()
         elif ending and (self._soon is None or not self._soon.is_alive()):
-            self._soon = threading.Timer(self._pauses.interval, self._save_soon)
-            self._soon.daemon = True
-            with contextlib.suppress(RuntimeError):  # the interpreter ends, which saves by itself
-                self._soon.start()
+            self._wait_to_save()
         self.tell()
+
+    def _wait_to_save(self) -> None:
+        self._soon = threading.Timer(self._pauses.interval, self._save_soon)
+        self._soon.daemon = True
+        with contextlib.suppress(RuntimeError):  # the interpreter ends, which saves by itself
+            self._soon.start()
 
     def _save_soon(self) -> None:
         """Save what quick steps have come to, whoever holds the session."""
-        if not self._run.orders.going:
-            with contextlib.suppress(RuntimeError):  # the run was closed
-                self._run.at_step(lambda: None if self._run.orders.going else self.save_last())
+        # Here and not between two steps, for which the global random generators would be borrowed: a cell may draw from
+        # them at this moment. A run that goes on saves by itself, at its end.
+        run = self._run
+        if not (run.closed or run.orders.going or run.worker.do_at_rest(self.save_last)):
+            self._wait_to_save()
 
     def await_disk(self) -> None:
         """Wait for what is being written; that counts as a pause's cost."""

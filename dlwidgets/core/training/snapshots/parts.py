@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -197,11 +198,19 @@ class OptimizerState:
 
 
 class GlobalRandomness:
-    """The global random generators, while training borrows them."""
+    """The global random generators, while training borrows them.
+
+    Parameters
+    ----------
+    at_rest : returns where the training left them, while it does not have them; None while it does.
+    """
+
+    def __init__(self, at_rest: Callable[[], RandomStates | None] = lambda: None) -> None:
+        self._at_rest = at_rest
 
     def state(self) -> dict[str, Any]:
         """Return where they are."""
-        return RandomStates.capture().state()
+        return (self._at_rest() or RandomStates.capture()).state()
 
     def install(self, state: dict[str, Any]) -> None:
         """Put them there."""

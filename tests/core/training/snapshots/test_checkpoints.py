@@ -21,6 +21,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from dlwidgets.core.base.random_state import TURN
 from dlwidgets.core.training.snapshots import checkpoints, state_file
 from dlwidgets.session import Session
 
@@ -407,6 +408,18 @@ def test_quick_steps_are_on_disk_soon_also_where_nobody_holds_the_session(tmp_pa
     while again(tmp_path).steps < 7 and time.monotonic() < until:
         threading.Event().wait(0.05)
     assert again(tmp_path).steps == 7
+
+
+def test_what_is_saved_soon_at_rest_leaves_the_random_generators_to_whoever_draws(tmp_path):
+    made = session(tmp_path)
+    for _ in range(7):
+        made.step(1)
+    with TURN.hold():  # nobody else gets them
+        made._run.autosave._save_soon()
+        made._run.autosave.checkpoints.wait()
+        found = again(tmp_path)
+        assert found.steps == 7
+    assert_same(found.step(3).model, made.step(3).model)
 
 
 def test_one_epoch_of_two_leaves_one(tmp_path):
