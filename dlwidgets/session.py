@@ -258,7 +258,7 @@ class Session(HasTraits):
 
     *Facts* are read-only traits that the loop writes: `status, steps, epoch, loss, applied, rejected, scores,
     past_scores, evaluation, layer_stats, proof, findings, error, traceback, notes, line, branches, snapshots, trials,
-    rate_search, remedy_trials, start_trials, pulse`.
+    host, rate_search, remedy_trials, start_trials, pulse`.
     Every fact may be observed; observers are called on the training thread, at most ten times a second while
     it trains, and should be quick. One that raises is named in `notes`, and the training goes on. Where the
     run is (`steps, epoch, loss, line, snapshots`) reads as it is at that moment.

@@ -68,7 +68,7 @@ def module_at(model: nn.Module, path: str) -> nn.Module:
     AttributeError : there is none.
     """
     for name in path.split(".") if path else ():
-        inside = model._modules.get(name)
+        inside = model._modules.get(name, uncompiled(model)._modules.get(name))
         if inside is None:
             raise AttributeError(f"{type(model).__name__} has no layer {name!r}, as {path!r} says.")
         model = inside

@@ -187,7 +187,7 @@ def test_a_session_is_shown_with_the_shapes_of_its_data_before_it_begins(session
     assert [row[4] for row in view.rows][0] == "3"
     assert view.moment == {
         "status": "ready", "step": None, "points": 0, "since": None, "every": None, "between": None,
-        "share": None, "asked": False, "refused": "",
+        "share": None, "asked": False, "refused": "", "why_not": "",
     }  # fmt: skip
     assert view.stats == b"" and view.sparks == b""
 
