@@ -56,7 +56,7 @@ def settle_trainable(model: nn.Module, held: Mapping[int, bool]) -> None:
     ----------
     held : the identity of layers with statistics -> whether they are to hold them; others stay as they are.
     """
-    if layers := [one for one in model.modules() if is_foreign(one)]:
+    if layers := foreign_layers(model):
         from .keras import freezing
 
         freezing.settle(layers, held)

@@ -302,12 +302,17 @@ def framework_of(model: Any) -> Framework:
 
 @cache
 def _framework(kind: type) -> Framework:
-    kind = getattr(kind, "stands_for", kind)
-    if any(one.__module__ == "keras.src.layers.layer" for one in kind.__mro__):
+    if is_layer(getattr(kind, "stands_for", kind)):
         from .keras.adapter import Keras
 
         return Keras()
     return Framework()
+
+
+@cache
+def is_layer(kind: type) -> bool:
+    """Say whether a class is a layer of Keras."""
+    return any(one.__module__ == "keras.src.layers.layer" for one in kind.__mro__)
 
 
 def adopt(model: Any) -> Any:

@@ -20,6 +20,7 @@ from torch import nn
 
 from ...base.held import FOREIGN, STILL
 from ...base.trees import CALLS
+from ..framework import is_layer
 from .calls import call
 
 # To look through them takes seconds.
@@ -123,12 +124,6 @@ def statistics_counted(layer: Any) -> list[torch.Tensor]:
     if hasattr(type(layer), "stands_for"):
         return [*layer._buffers.values()][: len(variables)]
     return [variable._value for variable in variables]
-
-
-@cache
-def is_layer(kind: type) -> bool:
-    """Say whether a class is a layer of Keras."""
-    return any(one.__module__ == "keras.src.layers.layer" for one in kind.__mro__)
 
 
 _COUNTERPARTS: dict[str, type] = {

@@ -11,11 +11,10 @@ from torch import nn
 
 from ...base.isolation import eval_mode, preserve_random_state
 from ...base.trees import call_model, slice_rows, tree_map, tree_tensors
-from ..framework import adopt, handed_over
+from ..framework import adopt, handed_over, is_layer
 from ..kinds import shape_words
 from ..stand_in import lent
 from ..walk import Layer, walk
-from .adoption import is_layer
 from .unbuilt import find_unbuilt, has_class, is_sequential
 from .wrong_inputs import explain_inputs, first_channels
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ...base.held import PLAIN
-from .adoption import is_layer
+from ..framework import is_layer
 
 #: Attributes that a copy does without: where a layer stands in graphs, which lead to layers of other models.
 _GRAPH = ("_inbound_nodes", "_outbound_nodes")

@@ -8,10 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from ..framework import acts_as, handed_over
+from ..framework import acts_as, handed_over, is_layer
 from ..kinds import SPACE, WantedInput, shape_words
 from ..walk import Layer
-from .adoption import is_layer
 
 #: Layers that act otherwise in training.
 _BY_MODE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from ...base.trees import CALLS, tree_tensors
-from .adoption import is_layer, name_parts
+from ..framework import is_layer
+from .adoption import name_parts
 from .calls import call
 from .mirrored_call import MirroredCall, array_of, copy_value
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from .adoption import is_layer
+from ..framework import is_layer
 from .mirrored_call import copy_value
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..framework import handed_over
+from ..framework import handed_over, is_layer
 from ..kinds import shape_words
 from ..walk import Layer
-from .adoption import is_layer
 from .input_shapes import example_shape, input_shapes, open_sizes
 
 
