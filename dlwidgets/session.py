@@ -71,6 +71,8 @@ if TYPE_CHECKING:
 #: Every session of this kernel by number, in the order in which they were made.
 _made: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
 _numbers = itertools.count(1)
+#: Told of each session once it is made.
+on_made: list[Callable[[Session], None]] = []
 _author: contextvars.ContextVar[str] = contextvars.ContextVar("dlwidgets_author", default="code")
 
 
@@ -429,6 +431,8 @@ class Session(HasTraits):
             self._noted(others)
         self._note_others()
         _made[next(_numbers)] = self
+        for told in on_made:
+            told(self)
 
     # ------------------------------------------------------------------ what it is
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,6 +16,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.stamp_extension import address
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "dlwidgets"
@@ -89,17 +90,16 @@ def test_the_wheel_carries_every_file_of_the_package_and_every_notebook(wheel):
         "dlwidgets/views/front.js",
         "dlwidgets/views/vendor/uPlot.LICENSE",
     } <= inside
-    shared = {f"{EXTENSION}/package.json", f"{EXTENSION}/static/remoteEntry.js"}
+    files = (PACKAGE / "labextension").rglob("*.js*")
+    shared = {f"{EXTENSION}/{path.relative_to(PACKAGE / 'labextension').as_posix()}" for path in files}
     assert shared <= {name.partition(".data/data/")[2] for name in inside}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in inside)
 
 
 def test_jupyterlab_is_told_of_each_new_text_of_the_extension():
     # It is served as if it never changed: only another address makes a page load it anew.
-    text = (PACKAGE / "labextension" / "static" / "remoteEntry.js").read_bytes()
     said = json.loads((PACKAGE / "labextension" / "package.json").read_text("utf-8"))
-    wanted = f"static/remoteEntry.js?v={hashlib.sha256(text).hexdigest()[:12]}"
-    assert said["jupyterlab"]["_build"]["load"] == wanted
+    assert said["jupyterlab"]["_build"]["load"] == address(), "Run python tests/stamp_extension.py"
 
 
 def test_the_wheel_carries_nothing_else(wheel):
