@@ -14,6 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ..core.base.frontend import find_frontend
 from ..session import Session, name_in_code, sessions
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ _due: set[str] = set()
 def show(view: Pictured) -> None:
     """Show a view in the cell that runs."""
     _watch(_shell())
-    view.display_id, view.pageless = view.display_id or uuid4().hex, _no_page_comes()
+    # What readers make of a notebook that a program executed prefers a widget, which needs scripts from the network,
+    # to a picture.
+    view.display_id, view.pageless = view.display_id or uuid4().hex, not find_frontend().pages
     for part in view.parts():
         part.display_id = view.display_id
     _shown[view.display_id] = view
@@ -95,16 +98,6 @@ def _moment(session: Session | None) -> Any:
 def _pages_keep(view: Pictured) -> bool:
     """Whether a page shows it that takes a newer picture."""
     return any(part.keeps for part in view.parts())
-
-
-def _no_page_comes() -> bool:
-    """Whether a program executes the notebook, and no page comes.
-
-    nbclient, and so nbconvert and papermill, says that it answers no question; so does Voila, which has pages.
-    What readers make of the result prefers a widget, which needs scripts from the network, to a picture.
-    """
-    asked = getattr(_shell(), "get_parent", dict)().get("content", {})
-    return not asked.get("allow_stdin", True) and not os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
 
 
 def _after_cell(result: Any) -> None:

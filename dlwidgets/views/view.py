@@ -24,7 +24,7 @@ import anywidget
 import traitlets
 from ipywidgets import VBox, Widget
 
-from ..core.base.machine import in_notebook
+from ..core.base.frontend import in_notebook
 from ..core.base.words import check_options
 from ..session import Session
 from .cells import renew_soon, show

@@ -126,12 +126,6 @@ def choose_threads(wanted: int | None = None, system: str | Path = "/") -> tuple
     return usual, pluralize(usual, "thread")
 
 
-def in_notebook() -> bool:
-    """Say whether this process is the kernel of a notebook."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return hasattr(shell, "kernel")
-
-
 def release_thread_pool() -> bool:
     """Release the calling thread's OpenMP threads; return whether a library was found.
 

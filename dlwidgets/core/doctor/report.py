@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 
-from ..base.machine import in_notebook
+from ..base.frontend import in_notebook
 from ..base.words import pluralize
 from .examination import Check
 from .finding import Finding

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.machine import in_notebook
+from ..base.frontend import in_notebook
 
 if TYPE_CHECKING:
     from .run import Run
