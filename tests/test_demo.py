@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dlwidgets.__main__ import MANIFEST, TOUR, copy_notebooks, main, notebooks_folder
+from dlwidgets.__main__ import main
+from dlwidgets.demo import MANIFEST, TOUR, copy_notebooks, notebooks_folder
 from tests.browser.server import private_environment, wait_for_answer
 
 

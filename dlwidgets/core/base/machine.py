@@ -9,8 +9,6 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-import torch
-
 from .words import pluralize
 
 #: The share of the memory that snapshots take of themselves, and the most they do [bytes].
@@ -113,6 +111,8 @@ def choose_threads(wanted: int | None = None, system: str | Path = "/") -> tuple
     """
     if wanted is not None:
         return wanted, f"{pluralize(wanted, 'thread')}, as asked"
+    import torch
+
     usual, cpus = torch.get_num_threads(), available_cpus(system)
     seen = os.cpu_count() or 1
     if cpus < usual:
