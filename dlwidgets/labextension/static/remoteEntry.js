@@ -22,10 +22,11 @@
     const [{ ILabShell }, { INotebookTracker }, { MainAreaWidget }, { Panel }, { IRenderMimeRegistry }, { IJupyterWidgetRegistry }] = await Promise.all(names.map(shared));
     const [{ openBeside, follow }, { keepAlive }] = await Promise.all(["beside", "pictures"].map(part));
     const plugin = {
-      // After what draws widgets is there.
-      id: "dlwidgets:beside", autoStart: true, requires: [INotebookTracker, IRenderMimeRegistry, IJupyterWidgetRegistry], optional: [ILabShell],
+      // After what draws widgets is there. Voila loads extensions too, and has no notebooks.
+      id: "dlwidgets:beside", autoStart: true, requires: [], optional: [INotebookTracker, IRenderMimeRegistry, IJupyterWidgetRegistry, ILabShell],
       /** @param {any} app @param {any} tracker @param {any} rendermime @param {any} _widgets @param {any} shell none in Notebook 7, which shows one document */
       activate(app, tracker, rendermime, _widgets, shell) {
+        if (!tracker) return;
         keepAlive(rendermime.createRenderer("application/vnd.jupyter.widget-view+json"));
         const host = { app, tracker, MainAreaWidget, Panel };
         const beside = {
