@@ -229,8 +229,13 @@ class BorrowedModel:
                     now.copy_(copy)
         # A backward pass that waits asks for the versions of what it has kept, which is as it was.
         same = [(t, was) for t, was in self._versions if t.untyped_storage()._cdata in self._copies]
-        if same:
-            torch._C._autograd._unsafe_set_version_counter(*zip(*same))  # type: ignore[attr-defined]
+        put = torch._C._autograd._unsafe_set_version_counter  # type: ignore[attr-defined]
+        try:
+            if same:
+                put(*zip(*same))
+        except TypeError:  # torch 2.6 takes one tensor at a time
+            for tensor, was in same:
+                put(tensor, was)
 
 
 class _Writes(TorchDispatchMode):
