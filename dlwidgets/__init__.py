@@ -60,10 +60,22 @@ def __getattr__(name: str) -> Any:
     if home is not None:
         value = getattr(import_module(f".{home}", __name__), name)
         globals()[name] = value
+        if home == "session" or home.startswith("views."):
+            _accompany()
         return value
     from .core.base.words import did_you_mean
 
     raise AttributeError(f"dlwidgets has no {name!r}.{did_you_mean(name, __all__)}")
+
+
+def _accompany() -> None:
+    """Tell a notebook's page of the sessions from now on."""
+    from .core.base.frontend import in_notebook
+
+    if in_notebook():
+        from .views.companion import accompany
+
+        accompany()
 
 
 def __dir__() -> list[str]:

@@ -71,8 +71,9 @@ if TYPE_CHECKING:
 #: Every session of this kernel by number, in the order in which they were made.
 _made: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
 _numbers = itertools.count(1)
-#: Told of each session once it is made.
+#: Told of each session once it is made, and once it is closed.
 on_made: list[Callable[[Session], None]] = []
+on_closed: list[Callable[[Session], None]] = []
 _author: contextvars.ContextVar[str] = contextvars.ContextVar("dlwidgets_author", default="code")
 
 
@@ -733,6 +734,8 @@ class Session(HasTraits):
         """End the run; what was measured can still be read."""
         self._run.close()
         self.unobserve_all()
+        for told in on_closed:
+            told(self)
 
     # ------------------------------------------------------------------ what trains, and at which rate
 
@@ -1415,6 +1418,21 @@ class Session(HasTraits):
         return self._run.steering.why_not(name)
 
     @property
+    def why_not_trained(self) -> str:
+        """Why it takes no steps by itself, or ""."""
+        try:
+            self._run.check_trains()
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    @property
+    def checkpoint_dir(self) -> Path | None:
+        """The folder that checkpoints are written to, or None."""
+        saves = self._run.autosave
+        return None if saves is None else saves.checkpoints.folder
+
+    @property
     def why_not_measured(self) -> str:
         """Why steps show nothing of their layers, or ""."""
         return self._run.loop.watch.why_not
@@ -1555,7 +1573,7 @@ class Sessions(list[Session]):
             return "no session: dlwidgets.Session(model, train=(X, y)) makes one"
         rows = [("", "name", "model", "status", "step", "epochs")]
         for number, one in enumerate(self):
-            name, model = _bound_name(one) or "-", type(one.model).__name__
+            name, model = bound_name(one) or "-", type(one.model).__name__
             epochs = f"{one.epoch:,} of {one.progress()['epochs']:,}"
             rows.append((f"[{number}]", name, model, one.status, f"{one.steps:,}", epochs))
         widths = [max(map(len, column)) for column in zip(*rows)]
@@ -1573,11 +1591,20 @@ def sessions() -> Sessions:
     return _living()
 
 
+def numbered_sessions() -> dict[int, Session]:
+    """Return number -> session of those that are not closed, oldest first.
+
+    They are counted as they are made, so that a number is never another's. Those that nobody holds any more may still
+    be among them.
+    """
+    return {number: one for number, one in sorted(_made.items()) if not one._run.closed}
+
+
 def _living() -> Sessions:
-    return Sessions(one for _, one in sorted(_made.items()) if not one._run.closed)
+    return Sessions(numbered_sessions().values())
 
 
-def _bound_name(session: Session) -> str:
+def bound_name(session: Session) -> str:
     """Return a session's name in the notebook or script, "" for none."""
     named = vars(sys.modules["__main__"]).items()
     return next((name for name, value in [*named] if value is session and not name.startswith("_")), "")
@@ -1585,7 +1612,7 @@ def _bound_name(session: Session) -> str:
 
 def name_in_code(session: Session) -> str:
     """Return a session's name in the notebook, or an expression for it."""
-    return _bound_name(session) or _called(session)
+    return bound_name(session) or _called(session)
 
 
 def _called(session: Session) -> str:
@@ -1594,7 +1621,7 @@ def _called(session: Session) -> str:
 
 
 def _titled(session: Session) -> str:
-    name = _bound_name(session)
+    name = bound_name(session)
     return f"Another session ({name + ', ' if name else ''}{type(session.model).__name__})"
 
 

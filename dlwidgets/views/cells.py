@@ -42,6 +42,11 @@ def show(view: Pictured) -> None:
     _publish(view, update=False)
 
 
+def shown_views() -> list[Pictured]:
+    """Return the views that cells of this kernel show, oldest first."""
+    return [*_shown.values()]
+
+
 def _watch(shell: Any) -> None:
     """Hear of the cells' ends, and of interrupts between them."""
     if _after_cell not in shell.events.callbacks["post_run_cell"]:

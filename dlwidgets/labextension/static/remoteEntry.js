@@ -20,7 +20,10 @@
   async function plugins() {
     const names = ["@jupyterlab/application", "@jupyterlab/notebook", "@jupyterlab/apputils", "@lumino/widgets", "@jupyterlab/rendermime", "@jupyter-widgets/base"];
     const [{ ILabShell }, { INotebookTracker }, { MainAreaWidget }, { Panel }, { IRenderMimeRegistry }, { IJupyterWidgetRegistry }] = await Promise.all(names.map(shared));
-    const [{ openBeside, follow }, { keepAlive }] = await Promise.all(["beside", "pictures"].map(part));
+    const [{ openBeside, follow }, { keepAlive }, { watchKernels }] = await Promise.all(["beside", "pictures", "kernels"].map(part));
+    /** What all plugins know of the kernels. @type {any} */
+    let kernels;
+    const kernelsOf = (/** @type {any} */ tracker) => (kernels ??= watchKernels(tracker));
     const plugin = {
       // After what draws widgets is there. Voila loads extensions too, and has no notebooks.
       id: "dlwidgets:beside", autoStart: true, requires: [], optional: [INotebookTracker, IRenderMimeRegistry, IJupyterWidgetRegistry, ILabShell],
@@ -28,7 +31,7 @@
       activate(app, tracker, rendermime, _widgets, shell) {
         if (!tracker) return;
         keepAlive(rendermime.createRenderer("application/vnd.jupyter.widget-view+json"));
-        const host = { app, tracker, MainAreaWidget, Panel };
+        const host = { app, tracker, MainAreaWidget, Panel, kernels: kernelsOf(tracker) };
         const beside = {
           beside: (/** @type {Element} */ el, /** @type {string} */ id) => openBeside(host, el, id),
           follow: (/** @type {Element} */ el, /** @type {string} */ id) => follow(host, el, id),

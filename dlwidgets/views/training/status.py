@@ -16,6 +16,7 @@ from traitlets import Bool, Dict, List, Unicode
 from ...core.layers.summary_text import count
 from ...core.layers.walk import counted_tensors, numel_of
 from ...session import Session
+from ..buttons import describe_change, trial_under_way
 from ..limits import Restrictions
 from ..view import View, module, style
 
@@ -73,12 +74,11 @@ class StatusLine(PanelPart):
         if time.monotonic() - self._resident[1] >= _MEMORY:
             self._resident = resident_memory(), time.monotonic()
         on_gpu = session.device.type == "cuda"
-        last = session.line_changes[-1:]
         run |= {
             "samples": rate and rate * batch, "memory": self._resident[0],
             "device_memory": torch.cuda.memory_allocated(session.device) if on_gpu else None,
             "trial": trial_under_way(session),
-            "undo": f"{last[0].name}, step {last[0].step:,}" if last else "",
+            "undo": describe_change(session),
         }  # fmt: skip
         sentence, moment = self._saying
         said = sentence if moment in ((session.steps, len(session.changes)), session.status) else ""
@@ -149,15 +149,6 @@ def remarks_on_controls(session: Session) -> dict[str, str]:
             if len(before) and len(after) and before[0] == before[0]:
                 said["clip"] = f"{before[0]:.2g}→{after[0]:.2g} cut {100 * share:.0f} %"
     return said
-
-
-def trial_under_way(session: Session) -> dict[str, int] | None:
-    """Return which of the settings is being tried, and how far."""
-    trials = session.trials
-    for number, trial in enumerate(trials, 1):
-        if trial.line and not trial.ended:
-            return {"number": number, "count": len(trials), "taken": trial.taken, "steps": trial.steps}
-    return None
 
 
 def describe_session(session: Session) -> str:

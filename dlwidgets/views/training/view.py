@@ -13,6 +13,7 @@ import ipywidgets
 from ...core.base.words import name_kind
 from ...core.controls.clipping import CLIP_MODES, Clip
 from ...session import Session
+from ..buttons import toggle
 from ..limits import Restrictions
 from ..view import Arranged, answer_anywhere, close_widgets
 from .presets import PRESETS, Preset, check_presets
@@ -208,12 +209,8 @@ class TrainingPanel(Arranged):
     def _toggle(self, key: str, session: Session) -> None:
         if key == "step":
             self._sections.step()
-        elif session.status in ("running", "trying"):
-            session.pause(wait=False)
-        elif session.status in ("paused", "failed"):
-            session.resume()
         else:
-            session.start()
+            toggle(session)
 
     # -- controls and wishes
 
