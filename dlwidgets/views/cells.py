@@ -35,7 +35,9 @@ def show(view: Pictured) -> None:
     _watch(_shell())
     # What readers make of a notebook that a program executed prefers a widget, which needs scripts from the network,
     # to a picture.
-    view.display_id, view.pageless = view.display_id or uuid4().hex, not find_frontend().pages
+    view.pageless = not find_frontend().pages
+    if not view.display_id:
+        view.display_id, view.publishing = uuid4().hex, threading.RLock()
     for part in view.parts():
         part.display_id = view.display_id
     _shown[view.display_id] = view
@@ -89,7 +91,10 @@ def _publish(view: Pictured, update: bool) -> None:
     data, metadata = view._repr_mimebundle_()
     if view.pageless:
         data.pop(_WIDGET, None)
-    publish_display_data(data, metadata, transient={"display_id": view.display_id}, update=update)
+    with view.publishing:
+        # Closed while its picture was made: a page would draw a widget anew that is gone.
+        if not update or (view.comm is not None and "image/png" in data):
+            publish_display_data(data, metadata, transient={"display_id": view.display_id}, update=update)
 
 
 def _moment(session: Session | None) -> Any:

@@ -121,13 +121,25 @@ def vendored(name: str) -> str:
 def answer_anywhere(widget: Widget) -> None:
     """Let any free loop of the kernel handle messages to `widget`.
 
-    ipykernel 7.4 hands a browser message to the loop that last published on the widget's comm. For one
-    made in a cell that is the main thread, so that a slider is dead until the cell ends. Forgetting the
-    last publisher sends its messages to the loop that the page chose (a subshell, where there is one).
-    Kernels without the attribute need no cure.
+    ipykernel 7.4 hands a browser message to the loop that last published on the widget's comm. For one made, or
+    written to, in a cell that is the main thread, so that a slider is dead until the cell ends, and its old value then
+    overwrites a newer one. Kernels that do not ask the comm need no cure.
     """
-    if widget.comm is not None:
-        vars(widget.comm).pop("_reply_subshell_id", None)
+    if hasattr(widget.comm, "_reply_subshell_for"):
+        widget.comm._reply_subshell_for = _choose_loop
+
+
+def _choose_loop(_data: Any, wanted: str | None) -> str | None:
+    """Return the subshell that the page wants, or any other that lives.
+
+    A page that is loaded again while a cell runs has none before that cell ends, and a message to one that is gone
+    would be lost. Called on the one thread that makes and ends subshells.
+    """
+    from IPython import get_ipython
+
+    manager = getattr(getattr(getattr(get_ipython(), "kernel", None), "shell_channel_thread", None), "manager", None)
+    living = manager.list_subshell() if hasattr(manager, "list_subshell") else [wanted]
+    return wanted if wanted in living else next(iter(living), None)
 
 
 def close_widgets(*widgets: Widget) -> None:
@@ -145,6 +157,8 @@ class Pictured:
     session: Session | None = None
     #: Of the output that shows it in a notebook: its id, what was pictured there last, and whether no page shows it.
     display_id, pictured_at, pageless = "", None, False
+    #: Held while that output is renewed, and while the widget is closed.
+    publishing: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
 
     def __new__(cls, /, *args: Any, **options: Any) -> Any:
         check_options(cls, options)
@@ -177,6 +191,11 @@ class Pictured:
         # While Python ends there is nothing left to close, and modules can no longer be imported.
         if not sys.is_finalizing():
             super().__del__()  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Remove the widget from every page."""
+        with self.publishing:
+            super().close()  # type: ignore[misc]
 
     def _still(self) -> bytes:
         from ..core.base.canvas import encode_png, render_pixels
@@ -362,12 +381,6 @@ class View(Pictured, anywidget.AnyWidget):
         if self._waits and time.monotonic() - self._sent_at > self._patience:
             self._patience *= 2
             self.send({"ask": self.frame})
-
-    def _send(self, msg: Any, buffers: Any = None) -> None:
-        """Send a message, and leave answers to whichever loop is free."""
-        super()._send(msg, buffers)
-        # Whatever was sent, and by whom: a class that is added in a cell would have the page wait for its end.
-        answer_anywhere(self)
 
     # -- page to kernel
 

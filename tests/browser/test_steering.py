@@ -16,7 +16,10 @@ PANEL = "session = new_session({})\npanel = dlw.TrainingPanel(session)\npanel"
 def panel(desk) -> Panel:
     """The panel of a session that has not begun."""
     desk.run_cell(PANEL.format(""))
-    return Panel(desk.page)
+    panel = Panel(desk.page)
+    # What makes an arrow key a notch of 5 %, not of the slider's own 1 %, is drawn below the sliders, after them.
+    expect(panel.handle("Learning rate")).to_have_attribute("aria-describedby", re.compile("dlw-fact"))
+    return panel
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from ipywidgets.widgets.widget import _instances
 
 from dlwidgets import ActivationBrowser, ConfusionGrid, Curves, Doctor, FineTunePanel, LayerTable
 from dlwidgets.core.base.canvas import new_figure
+from dlwidgets.views import cells
 from dlwidgets.views import view as view_module
 from dlwidgets.views.view import View, compress, module, style
 
@@ -663,6 +665,40 @@ def test_a_close_from_another_thread_while_pictures_go_out_is_quiet(wire, run, o
 
 
 # -- beside the widget
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """What is published to cells: whether anew, and its data, in order."""
+    found = []
+    events = SimpleNamespace(callbacks={"post_run_cell": [cells._after_cell]})
+    monkeypatch.setattr(cells, "_shell", lambda: SimpleNamespace(events=events, kernel=None))
+    monkeypatch.setattr(cells, "_moment", lambda run: run.pulse)
+    publish = "IPython.display.publish_display_data"
+    monkeypatch.setattr(publish, lambda data, *_, update, **__: found.append((update, data)))
+    return found
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_cell_of_a_view_that_is_closed_meanwhile_is_not_drawn_anew(view, published, monkeypatch, closed):
+    cells.show(view)
+    drawing, go = threading.Event(), threading.Event()
+    monkeypatch.setattr(view, "figure", lambda: (drawing.set(), go.wait(10), new_figure(1, 1))[-1])
+    renewing = threading.Thread(target=cells._publish, args=(view, True))
+    renewing.start()
+    assert drawing.wait(10)
+    if closed:
+        view.close()
+    go.set()
+    renewing.join(10)
+    assert [update for update, _ in published] == [False, True][: 2 - closed]
+
+
+def test_a_picture_that_fails_does_not_take_the_place_of_the_last_one(view, published):
+    cells.show(view)
+    view.failing = True
+    cells._publish(view, update=True)
+    assert [("image/png" in data) for _, data in published] == [True]
 
 
 def test_a_view_is_shown_as_a_widget_with_a_picture_and_no_html(view):

@@ -174,7 +174,6 @@ class TrainingPanel(Arranged):
             for name in ("lr", "batch_size", "clip", "limit"):
                 wish = "clip" if name == "limit" else name
                 getattr(self, name).disabled = wish in locked or bool(session.why_not(wish))
-                answer_anywhere(getattr(self, name))
         self._facts.refresh()
         self._sections.refresh()
 
@@ -270,7 +269,6 @@ class TrainingPanel(Arranged):
                     for trait, value in _clip_choices(clip.mode).items():
                         setattr(self.clip, trait, value)
                 self.clip.value = clip.mode
-                answer_anywhere(self.clip)
                 if clip.mode != "off":
                     self._mode = clip.mode
                     show_on_log(self.limit, clip.limit)
@@ -286,7 +284,6 @@ class TrainingPanel(Arranged):
             if options != tuple(control.options):
                 control.options = options
         control.value = size
-        answer_anywhere(control)
 
     # -- as a picture, and the end
 
@@ -364,7 +361,6 @@ def show_on_log(slider: ipywidgets.FloatLogSlider, value: float) -> None:
     if power > slider.max:
         slider.max = math.ceil(power)
     slider.value = value
-    answer_anywhere(slider)
 
 
 def span_on_log(slider: ipywidgets.FloatLogSlider, span: Range, value: float) -> None:
