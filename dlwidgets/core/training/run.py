@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer
 
+from ..base.frontend import in_notebook
 from ..base.history import History
 from ..base.isolation import TrainingContext, preserve_modes, preserve_random_state, use_device, use_threads
 from ..base.ledger import Entry
-from ..base.frontend import in_notebook
 from ..base.random_state import TURN, RandomStates
 from ..base.slices import SlicedWork
 from ..base.state import Stateful
