@@ -545,6 +545,43 @@ class Session(HasTraits):
         wanted = self.epochs if epochs is None else read_alone("epochs", epochs)
         self._run.begin(wanted, only=epochs is not None)
         self._run.go()
+        if said := self._run.worker.why_unseen():
+            self._noted(f"{said} {name_in_code(self)}.run_here() trains in the cell.")
+        return self
+
+    def run_here(self, steps: int | None = None, *, epochs: int | None = None, seconds: float | None = None) -> Self:
+        """Train on the calling thread, and let the page's clicks in.
+
+        For hosts where a thread cannot be started, or reaches no page, as Google Colab: the cell takes the steps in
+        slices, and the views live meanwhile. Everything else is as of a run in the background, to the last bit of the
+        weights, and one that is under way is taken over. Pause in a view ends it, and so does an interrupt, after the
+        step being taken: the run then waits, as after `pause()`.
+
+        Clicks come in where the kernel permits it: on ipykernel 6, or where the page has a subshell of ipykernel 7.
+
+        Parameters
+        ----------
+        steps : None: as many as `start` takes; else so many, and then it pauses.
+        epochs : as of `start`.
+        seconds : pause after so many, if it is not done before.
+
+        Raises
+        ------
+        Exception : what the model, the loss or the data raised.
+        """
+        self._check_free()
+        count, most = read_count(steps), read_number(seconds)
+        if steps is not None and (count is None or epochs is not None):
+            raise ValueError(f"run_here({steps!r}): a whole number of steps, 1 or more, is wanted, or epochs=.")
+        if seconds is not None and (most is None or not most > 0):
+            raise ValueError(f"run_here(seconds={seconds!r}): a number above 0 is wanted.")
+        run = self._run
+        with run.worker.drive(), run.awaiting_end(seconds=most):
+            if count is None:
+                self.start(epochs)
+            else:
+                run.orders.step(until=self.steps + count)
+                run.go()
         return self
 
     def _check_free(self, alone: bool = False) -> None:
@@ -607,7 +644,7 @@ class Session(HasTraits):
         self._check_free()
         if (count := read_count(n)) is None:
             raise ValueError(f"step({n!r}): a whole number of steps, 1 or more, is wanted.")
-        with self._run.awaiting_end(wait):
+        with self._run.worker.drive_if_hidden(), self._run.awaiting_end(wait):
             self._run.orders.step(until=self.steps + count)
             self._run.go()
         return self
@@ -629,7 +666,7 @@ class Session(HasTraits):
         Exception : what the model, the loss or the data raised.
         """
         try:
-            with self._run.awaiting_end(progress=progress):
+            with self._run.worker.drive_if_hidden(), self._run.awaiting_end(progress=progress):
                 self.start(epochs)
         finally:
             self._run.flush()
@@ -659,8 +696,8 @@ class Session(HasTraits):
     def in_background(self, work: Callable[[], Any]) -> Future[Any]:
         """Do `work()`, as a `model.fit`, on a thread; return its Future.
 
-        The cell returns at once. What it raises is raised by the Future's `result()`, and stands in `error` where
-        the session followed it.
+        The cell returns at once, where the host has threads. What it raises is raised by the Future's `result()`, and
+        stands in `error` where the session followed it.
         """
         future: Future[Any] = Future()
 
@@ -672,7 +709,10 @@ class Session(HasTraits):
 
         # With the cell's context: without, ipykernel 7.0 raises LookupError on trait updates.
         run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(do,), name="dlwidgets-background", daemon=True).start()
+        try:
+            threading.Thread(target=run, args=(do,), name="dlwidgets-background", daemon=True).start()
+        except RuntimeError:  # a host without threads
+            do()
         return future
 
     def wait(self, timeout: float | None = None) -> Self:
@@ -700,6 +740,7 @@ class Session(HasTraits):
         The browser's messages are let in meanwhile. Raises what the model, the loss or the data raised.
         """
         run, saves = self._run, self._run.autosave
+        run.worker.plan()
         while not run.worker.idle:
             await asyncio.sleep(0.02)
         if saves is not None and not run.closed:
@@ -1549,7 +1590,7 @@ class Session(HasTraits):
         run = self._run
         if run.evaluations.latest is not None:
             judged = run.at_step(lambda: run.tell(**run.evaluations.facts()), looks=True)
-            if self.status != "running":
+            if self.status != "running" and not run.worker.here:
                 judged.result()
 
     def _pause_wished(self, change: Any) -> None:

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from ..core.base.frontend import find_frontend
 from ..session import Session, name_in_code, sessions
+from .hosts import shows_threads, start_where_shown
 
 if TYPE_CHECKING:
     from .view import Pictured
@@ -66,7 +67,9 @@ def renew_soon(display_id: str) -> None:
     _due.add(display_id)
     # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
     run = contextvars.copy_context().run
-    threading.Thread(None, run, "dlwidgets-picture", (_renew_later, display_id), daemon=True).start()
+    thread = threading.Thread(None, run, "dlwidgets-picture", (_renew_later, display_id), daemon=True)
+    if not start_where_shown(thread):
+        _due.discard(display_id)
 
 
 def _renew_later(display_id: str) -> None:
@@ -115,9 +118,12 @@ def _after_cell(result: Any) -> None:
     if isinstance(getattr(result, "error_in_exec", None), (KeyboardInterrupt, asyncio.CancelledError)):
         for session in _training():
             sys.stdout.write(f"The interrupt ended the cell, not the training{_way_to_pause(session)}\n")
+    alone = not shows_threads()
     for view in [*_shown.values()]:
-        if view.pageless:
+        if view.pageless or (alone and _pages_keep(view)):
             _renew(view)
+        for part in view.parts() if alone else ():
+            part.refresh()
 
 
 def _interrupted_between(_number: int, _frame: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..session import Session
+from .hosts import start_where_shown
 
 
 class Journey:
@@ -46,6 +47,8 @@ class Journey:
 
         # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
         run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(go,), name="dlwidgets-going-back", daemon=True).start()
+        thread = threading.Thread(target=run, args=(go,), name="dlwidgets-going-back", daemon=True)
+        if not start_where_shown(thread):
+            go()
         self._changed()
         return True

@@ -28,6 +28,7 @@ from ..core.base.frontend import in_notebook
 from ..core.base.words import check_options
 from ..session import Session
 from .cells import renew_soon, show
+from .hosts import shows_threads, start_where_shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -265,6 +266,7 @@ class View(Pictured, anywidget.AnyWidget):
         self.session = session
         self._sending = threading.Lock()
         self._stale = self._whole = self._greeted = False
+        self._shows_threads = shows_threads()
         self._drawn: int | None = None  # None: no page has said hello
         self._sent_at, self._patience, self._gap = time.monotonic(), _PATIENCE, 1.0
         # Made before the comm opens, so that the first picture travels with it.
@@ -308,7 +310,7 @@ class View(Pictured, anywidget.AnyWidget):
                 self._sending.release()
 
     def _may_send(self) -> bool:
-        if self.comm is None:
+        if self.comm is None or not (self._shows_threads or threading.current_thread() is threading.main_thread()):
             return False
         if self._asked_for:
             return True
@@ -483,7 +485,8 @@ class _Reminder:
                 cls._running = True
                 # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
                 run = contextvars.copy_context().run
-                threading.Thread(None, run, "dlwidgets-reminder", (cls._work,), daemon=True).start()
+                thread = threading.Thread(None, run, "dlwidgets-reminder", (cls._work,), daemon=True)
+                cls._running = start_where_shown(thread)
 
     @classmethod
     def _work(cls) -> None:

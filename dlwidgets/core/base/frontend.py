@@ -57,11 +57,11 @@ def find_frontend() -> Frontend:
 
 def in_notebook() -> bool:
     """Say whether this process is the kernel of a notebook."""
-    return hasattr(_shell(), "kernel")
+    return hasattr(find_shell(), "kernel")
 
 
 def _find_name() -> str:
-    signs, shell = os.environ, _shell()
+    signs, shell = os.environ, find_shell()
     # A module asked for, never imported: what shows us has imported it already.
     runs = getattr(sys.modules.get("marimo"), "running_in_notebook", bool)
     if sys.platform == "emscripten":
@@ -104,5 +104,6 @@ def _cell_of(shell: Any) -> Mapping[str, Any]:
         return {}
 
 
-def _shell() -> Any:
+def find_shell() -> Any:
+    """Return IPython's shell, or None: asked, never imported."""
     return getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()

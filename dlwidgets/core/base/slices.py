@@ -40,7 +40,11 @@ class SlicedWork:
         if self._thread is None:
             context = contextvars.copy_context()
             self._thread = threading.Thread(target=context.run, args=(self._live,), daemon=True)
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError:  # a host without threads: whole, at once
+                self._whole += 1
+                context.run(self._live)
         else:
             self._turn.release()
         try:
@@ -62,12 +66,12 @@ class SlicedWork:
         self._turn.release()
 
     def _live(self) -> None:
-        _here.work = self
+        before, _here.work = getattr(_here, "work", None), self
         try:
             self._result = self._work()
         except BaseException as error:  # noqa: BLE001 - raised where the result is asked for
             self._error = error
-        self.done, self._work = True, None  # type: ignore[assignment]
+        self.done, self._work, _here.work = True, None, before  # type: ignore[assignment]
         self._back.release()
 
     def _pause(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..base.frontend import in_notebook
+from ..base.frontend import find_frontend, in_notebook
 
 if TYPE_CHECKING:
     from .run import Run
@@ -57,6 +57,8 @@ class Progress:
         if self._bar is None:
             from tqdm.auto import tqdm
 
+            if not find_frontend().has_threads:
+                tqdm.monitor_interval = 0  # it would warn that no thread can be started
             self._bar = tqdm(total=total, unit="step", **_size())
         bar = self._bar
         if total is not None and total != bar.total:

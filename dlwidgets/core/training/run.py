@@ -1,4 +1,4 @@
-"""Run: the one object that trains, on a thread of its own."""
+"""Run: the one object that trains, on whatever thread."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class Run:
         self.lost = ""
         self.pending: list[Entry] = []
         self.orders, self.steering = Orders(), Steering(loop, threads)
-        self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going)
+        self.worker = Worker(self._burst, self._crashed, lambda: self.orders.going, self._struck)
         loop.goal, loop.between_batches = self._goal, self._between_batches
         loop.before_step = self._hand_on
         loop.alone = lambda: self._callers > 0
@@ -194,8 +194,8 @@ class Run:
         self._asked: dict[str, str] = {}
         self._callers = 0
         self._asking, self._counting = threading.Lock(), threading.Lock()
-        #: Whether the burst under way began with steps to take.
-        self._running = False
+        #: Whether the burst under way began with steps to take; whether the last ended though it goes on.
+        self._running = self._goes_on = False
         self._borrowing = self._telling = False
         #: What was true where the run set out from, while it is taken somewhere else; None where it is not.
         self._left: dict[str, Any] | None = None
@@ -320,11 +320,13 @@ class Run:
             self._await_disk()
 
     @contextlib.contextmanager
-    def awaiting_end(self, wait: bool = True, progress: bool = False) -> Iterator[None]:
+    def awaiting_end(
+        self, wait: bool = True, progress: bool = False, seconds: float | None = None
+    ) -> Iterator[None]:
         """Wait for the end of what was ordered inside; raise what failed.
 
         An interrupt pauses it, a second one gives up waiting. In a notebook the cells after it may go on; a
-        script hears of the interrupt once the run rests.
+        script hears of the interrupt once the run rests. After so many `seconds` it pauses.
         """
         shown = Progress(self) if progress else None
         try:
@@ -334,7 +336,10 @@ class Run:
             with self.waiting():
                 if shown is not None:
                     self._show(shown)
-                self.worker.wait()
+                self.worker.wait(timeout=seconds)
+            if seconds is not None and self.orders.going:
+                self.orders.pause()
+                self.settle()
             self._await_disk()
         except KeyboardInterrupt:
             self.orders.pause()
@@ -368,10 +373,14 @@ class Run:
         """Show how far the run is until it rests."""
         try:
             progress.show()
-            while not self.worker.here and not self.worker.wait(timeout=PULSE):
-                progress.show()
+            self.worker.wait(meanwhile=progress.show)
         finally:
             progress.close()
+
+    def _struck(self) -> None:
+        """Pause after an interrupt, and give up what is tried."""
+        self.timeline.abandoned = True
+        self.orders.pause()
 
     def raise_failure(self) -> None:
         """Raise what made the run fail, where it did."""
@@ -728,24 +737,19 @@ class Run:
                 self._borrowing = False
 
     def _hand_on(self) -> None:
-        """Let other runs of this kernel that wait take a step."""
+        """Let other runs take a step, and the page be heard."""
         if TURN.hand_on():
             torch.set_num_threads(self.threads)  # theirs may be others
+        self.worker.let_in(amid=True)
 
     def _work(self) -> None:
         orders, worker, loop = self.orders, self.worker, self.loop
-        self._follow_model()
-        self._adopt_freezing()
-        if said := loop.refresh():
-            self.note(said)
-        # A burst that began at rest, for a job, ends with it: a run begins in a burst of its own.
-        self._running = orders.going
-        if self._running:
-            if self.hosting is None and loop.batches is not self.data.train:
-                self.exchange(self.data.train, self.own_optimizer)
-            self._begin_run()
+        if not self._goes_on:
+            self._begin_burst()
+        self._goes_on = False
         worker.begun()
         while True:
+            worker.let_in()
             worker.do_jobs(hold=not (self._running and orders.going))
             if not (self._running and orders.going):
                 self._apply("at_rest")
@@ -753,6 +757,9 @@ class Run:
                     self._end_run(orders.ending)
                 return
             worker.deliver()
+            if worker.slice_over():
+                self._goes_on = True
+                return
             try:
                 self._apply()
                 if self._end_news:
@@ -794,6 +801,19 @@ class Run:
             if soon or now - self._pulsed >= PULSE - min(step, PULSE) / 2:
                 self._publish()
                 self._follow_model()
+
+    def _begin_burst(self) -> None:
+        """See what became of the model; begin to take wanted steps."""
+        self._follow_model()
+        self._adopt_freezing()
+        if said := self.loop.refresh():
+            self.note(said)
+        # A burst that began at rest, for a job, ends with it: a run begins in a burst of its own.
+        self._running = self.orders.going
+        if self._running:
+            if self.hosting is None and self.loop.batches is not self.data.train:
+                self.exchange(self.data.train, self.own_optimizer)
+            self._begin_run()
 
     def load_weights(self, weights: Any, strict: bool, entry: str | None) -> WeightsReport:
         """Load weights between two steps: see `Session.load_weights`."""
@@ -1078,11 +1098,7 @@ def _end_all() -> None:
         run.orders.pause()
     until = time.monotonic() + _LAST_PATIENCE
     for run in saving:
-        try:
-            run.at_step(run.autosave.save_last)
-        except RuntimeError:  # since Python 3.12 an interpreter that ends starts no thread any more
-            with run._borrowed():
-                run.autosave.save_last()
+        run.at_step(run.autosave.save_last)
     for run in list(_runs):
         with contextlib.suppress(KeyboardInterrupt):
             run.worker.wait(until=lambda: time.monotonic() > until)

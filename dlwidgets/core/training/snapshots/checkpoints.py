@@ -346,8 +346,11 @@ class Autosave:
     def _wait_to_save(self) -> None:
         self._soon = threading.Timer(self._pauses.interval, self._save_soon)
         self._soon.daemon = True
-        with contextlib.suppress(RuntimeError):  # the interpreter ends, which saves by itself
+        try:
             self._soon.start()
+        except RuntimeError:  # the interpreter ends, or the host has no threads
+            self._soon = None
+            self.save_last()
 
     def _save_soon(self) -> None:
         """Save what quick steps have come to, whoever holds the session."""
