@@ -39,6 +39,8 @@ def private_environment(home: Path) -> dict[str, str]:
         JUPYTER_CONFIG_DIR=str(home / "config"),
         JUPYTER_DATA_DIR=str(home / "data"),
         JUPYTER_RUNTIME_DIR=str(home / "runtime"),
+        # Else a copy of the extension that is installed beside Python goes before this checkout's.
+        JUPYTER_PREFER_ENV_PATH="0",
         JUPYTERLAB_SETTINGS_DIR=str(home / "settings"),
         JUPYTERLAB_WORKSPACES_DIR=str(home / "workspaces"),
         # The kernel imports the package under test, installed or not.
