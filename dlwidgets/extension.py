@@ -1,13 +1,14 @@
-"""`%load_ext dlwidgets`: a bare model shows its layer table."""
+"""`%load_ext dlwidgets`: a bare model shows its layer table, and `%dlw`."""
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.utils.dir2 import get_real_method
+
+from .magics import MODEL_CLASSES, load_magic, unload_magic
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -15,15 +16,17 @@ if TYPE_CHECKING:
 
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
-    """Show models as tables from now on, once however often called."""
+    """Show models as tables, and add `%dlw`, once however often called."""
     printers = _printers(ipython)
     for name, table in _TABLES.items():
         before = printers.pop(name, None)
         printers.for_type(name, before if isinstance(before, _Shown) else _Shown(table, before))
+    load_magic(ipython)
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
-    """Show models as before."""
+    """Show models as before, and take `%dlw` away."""
+    unload_magic(ipython)
     printers = _printers(ipython)
     for name in _TABLES:
         current = printers.pop(name, None)
@@ -35,22 +38,12 @@ def unload_ipython_extension(ipython: InteractiveShell) -> None:
 def table(model: nn.Module, as_text: bool = False) -> str:
     """Return a model's layer table as HTML, or text, with a hint.
 
-    The model is not run, and nothing is kept: unlike a view, the table costs nothing once it is shown. One that knows
-    the shapes of its inputs, as a Keras model does, is followed without values.
+    The model is not run, and nothing is kept: unlike a view, the table costs nothing once it is shown.
     """
-    from .core.layers.example_input import input_hint
-    from .core.layers.framework import framework_of
-    from .core.layers.summary import make_summary, summary
+    from .core.layers.summary import outline
     from .core.layers.summary_text import html, text
-    from .core.layers.walk import walk
 
-    if framework_of(model).known_inputs(model) is not None:
-        found = summary(model)
-    else:
-        found = make_summary(layers := walk(model))
-        hint = input_hint(layers, call="dlwidgets.summary")
-        found = dataclasses.replace(found, notes=(*found.notes, hint))
-    return (text if as_text else html)(found)
+    return (text if as_text else html)(outline(model))
 
 
 class _Shown:
@@ -86,12 +79,8 @@ class _Shown:
             return None
 
 
-#: By the names of types, so that neither torch nor Keras is imported here; IPython takes the nearest base.
-_TABLES: dict[str, Callable[..., str]] = {
-    "torch.nn.modules.module.Module": table,
-    # On the torch backend these are modules, too; on others they are not.
-    "keras.src.layers.layer.Layer": table,
-}
+#: By the names of classes; IPython takes the nearest base. On other backends than torch Keras's are no modules.
+_TABLES: dict[str, Callable[..., str]] = dict.fromkeys(MODEL_CLASSES, table)
 
 
 def _printers(ipython: InteractiveShell) -> Any:

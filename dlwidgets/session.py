@@ -26,6 +26,7 @@ from torch import nn
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, HasTraits, Int, Tuple, Unicode
 
+from .core.base.fact_table import FactTable
 from .core.base.history import History
 from .core.base.ledger import Entry
 from .core.base.numbers import read_count, read_integer, read_number
@@ -1609,16 +1610,20 @@ class Session(HasTraits):
 class Sessions(list[Session]):
     """The sessions of a kernel, shown as a table."""
 
-    def __repr__(self) -> str:
-        if not self:
-            return "no session: dlwidgets.Session(model, train=(X, y)) makes one"
-        rows = [("", "name", "model", "status", "step", "epochs")]
+    def _table(self) -> FactTable:
+        heads = ("", "name", "model", "status", "step", "epochs") if self else ()
+        rows = []
         for number, one in enumerate(self):
             name, model = bound_name(one) or "-", type(one.model).__name__
             epochs = f"{one.epoch:,} of {one.progress()['epochs']:,}"
             rows.append((f"[{number}]", name, model, one.status, f"{one.steps:,}", epochs))
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return FactTable(rows, heads, "" if self else "no session: dlwidgets.Session(model, train=(X, y)) makes one")
+
+    def __repr__(self) -> str:
+        return str(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
 
 
 def sessions() -> Sessions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import os
 import sys
@@ -85,3 +86,36 @@ def pytest_xdist_make_scheduler(config, log):
 
     config.option.loadscopereorder = False
     return ByFile(config, log)
+
+
+@pytest.fixture(scope="session")
+def profile(tmp_path_factory):
+    """A folder for what IPython keeps: it makes some fifty files in each."""
+    return tmp_path_factory.mktemp("ipython")
+
+
+@pytest.fixture
+def bare(profile, monkeypatch):
+    """A shell of IPython that shows HTML, as a kernel's does, with no extension loaded."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    monkeypatch.setenv("IPYTHONDIR", str(profile))
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=Config({"HistoryManager": {"hist_file": ":memory:"}}))
+    shell.display_formatter.active_types = shell.display_formatter.format_types
+    yield shell
+    shell.reset(new_session=False)
+    shell.history_manager.end_session()
+    # A shell puts a module of its own in the place of __main__, and names among the builtins.
+    shell.restore_sys_module_state()
+    vars(builtins).pop("__IPYTHON__", None)
+    vars(builtins).pop("display", None)
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def shell(bare):
+    """A shell with the extension of dlwidgets."""
+    bare.run_line_magic("load_ext", "dlwidgets")
+    return bare

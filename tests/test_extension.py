@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import copy
 import gc
 import os
@@ -15,7 +14,6 @@ from pathlib import Path
 import ipywidgets
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import HTML
 from IPython.utils.capture import capture_output
 from torch import nn
@@ -24,30 +22,6 @@ import dlwidgets as dlw
 from dlwidgets.teaching.models import SmallCNN
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-
-
-@pytest.fixture
-def bare(tmp_path, monkeypatch):
-    """A shell that shows HTML, as a kernel's does, with no extension loaded."""
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    shell.display_formatter.active_types = shell.display_formatter.format_types
-    yield shell
-    shell.reset(new_session=False)
-    shell.history_manager.end_session()
-    # A shell puts a module of its own in the place of __main__, and names among the builtins.
-    shell.restore_sys_module_state()
-    vars(builtins).pop("__IPYTHON__", None)
-    vars(builtins).pop("display", None)
-    InteractiveShell.clear_instance()
-
-
-@pytest.fixture
-def shell(bare):
-    """A shell with the extension."""
-    bare.run_line_magic("load_ext", "dlwidgets")
-    return bare
 
 
 def shown(shell, thing) -> dict[str, str]:
@@ -227,8 +201,10 @@ def in_a_terminal(tmp_path, *lines) -> str:
 
 def test_a_terminal_prints_the_table_as_text(tmp_path):
     made = "from torch import nn; model = nn.Sequential(nn.Linear(3, 2), nn.ReLU())"
-    printed = in_a_terminal(tmp_path, "%load_ext dlwidgets", made, "model", "[model]", "%unload_ext dlwidgets", "model")
-    assert printed.count("8 parameters") == 1  # 3 x 2 weights and 2 biases
+    lines = ("model", "[model]", "%dlw summary model", "%dlw sessions", "%unload_ext dlwidgets", "model")
+    printed = in_a_terminal(tmp_path, "%load_ext dlwidgets", made, *lines)
+    assert printed.count("8 parameters") == 2  # 3 x 2 weights and 2 biases; of the model and by the magic
+    assert "There is no session yet" in printed
     assert printed.count("(0): Linear(in_features=3, out_features=2, bias=True)") == 2
 
 

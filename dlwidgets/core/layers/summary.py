@@ -246,6 +246,18 @@ def summary(
         del model, input, layers, examples, found
 
 
+def outline(model: nn.Module, call: str = "dlwidgets.summary") -> Summary:
+    """Return a model's table without running it, with a hint.
+
+    One that knows the shapes of its inputs, as a Keras model does, is followed without values. `call` is how the
+    hint names the function that takes an input.
+    """
+    if framework_of(model).known_inputs(model) is not None:
+        return summary(model)
+    found = make_summary(layers := walk(model))
+    return dataclasses.replace(found, notes=(*found.notes, input_hint(layers, call)))
+
+
 def _built(layers: Sequence[Layer], examples: Sequence[Example]) -> tuple[Sequence[Layer], Sequence[Example], str]:
     """Take a built copy of a model without shapes.
 
