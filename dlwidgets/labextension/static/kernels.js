@@ -20,8 +20,8 @@ export function followed(picture, chosen = null) {
   return named(chosen) ?? named(picture?.current ?? null) ?? null;
 }
 
-/** Watch the kernels of all notebooks and consoles. @param {any} tracker of notebooks @param {any} [consoles] their tracker, where there are any */
-export function watchKernels(tracker, consoles) {
+/** Watch the kernels of all notebooks. @param {any} tracker of notebooks */
+export function watchKernels(tracker) {
   /** By the kernel's id: several connections of a page may share one. @type {Map<string, Known>} */
   const known = new Map();
   const met = new WeakSet(), listeners = /** @type {Set<() => void>} */ (new Set());
@@ -94,11 +94,13 @@ export function watchKernels(tracker, consoles) {
     context.kernelChanged.connect((/** @type {any} */ _, /** @type {any} */ change) => { void follow(change.newValue); changed(); });
     void follow(context.session?.kernel);
   }
-  for (const each of [tracker, consoles].filter(Boolean)) {
+  /** @param {any} each tracker of notebooks or consoles */
+  function join(each) {
     each.forEach(meet);
     each.widgetAdded.connect((/** @type {any} */ _, /** @type {any} */ panel) => meet(panel));
     each.currentChanged.connect((/** @type {any} */ _, /** @type {any} */ panel) => { front = panel ?? tracker.currentWidget; changed(); });
   }
+  join(tracker);
 
   /** What is known of a notebook's kernel. @param {any} [panel] a notebook or console; else the one that was in front last */
   const of = (panel = front) => {
@@ -108,6 +110,8 @@ export function watchKernels(tracker, consoles) {
   };
   return {
     of,
+    /** Watch the kernels of consoles too. @param {any} consoles their tracker */
+    join,
     /** Have a wish done of a session: the one that is followed where none is named; "" or why it is not sent.
      * @param {string} wish @param {number} [number] @param {any} [panel] */
     wish(wish, number, panel) {

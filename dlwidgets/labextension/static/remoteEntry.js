@@ -18,12 +18,33 @@
   }
 
   async function plugins() {
-    const names = ["@jupyterlab/application", "@jupyterlab/notebook", "@jupyterlab/apputils", "@lumino/widgets", "@jupyterlab/rendermime", "@jupyter-widgets/base"];
-    const [{ ILabShell }, { INotebookTracker }, { MainAreaWidget }, { Panel }, { IRenderMimeRegistry }, { IJupyterWidgetRegistry }] = await Promise.all(names.map(shared));
-    const [{ openBeside, follow }, { keepAlive }, { watchKernels }] = await Promise.all(["beside", "pictures", "kernels"].map(part));
+    const names = [
+      "@jupyterlab/application", "@jupyterlab/notebook", "@jupyterlab/apputils", "@lumino/widgets", "@jupyterlab/rendermime", "@jupyter-widgets/base",
+      "@jupyterlab/statusbar", "@jupyterlab/console",
+    ];
+    const [
+      { ILabShell }, { INotebookTracker }, { MainAreaWidget, ICommandPalette, Notification }, { Panel, Widget, Menu }, { IRenderMimeRegistry }, { IJupyterWidgetRegistry },
+      { IStatusBar }, { IConsoleTracker },
+    ] = await Promise.all(names.map(shared));
+    const [{ openBeside, follow }, { keepAlive }, { watchKernels }, { addStatus }, { addCommands }] =
+      await Promise.all(["beside", "pictures", "kernels", "status", "commands"].map(part));
     /** What all plugins know of the kernels. @type {any} */
     let kernels;
     const kernelsOf = (/** @type {any} */ tracker) => (kernels ??= watchKernels(tracker));
+    const status = {
+      // What shortcuts people can change is in the schema of this name.
+      id: "dlwidgets:plugin", autoStart: true, requires: [], optional: [INotebookTracker, IStatusBar, ICommandPalette, IConsoleTracker],
+      /** @param {any} app @param {any} tracker @param {any} statusBar none in Notebook 7 @param {any} palette @param {any} consoles */
+      activate(app, tracker, statusBar, palette, consoles) {
+        if (!tracker) return;
+        const say = (/** @type {string} */ sentence, /** @type {string} */ severity) => Notification.emit(sentence, severity, { autoClose: 6000 });
+        const host = { app, tracker, kernels: kernelsOf(tracker), statusBar, palette, Widget, Menu, say };
+        if (consoles) host.kernels.join(consoles);
+        host.kernels.hear(say);
+        addCommands(host);
+        addStatus(host);
+      },
+    };
     const plugin = {
       // After what draws widgets is there. Voila loads extensions too, and has no notebooks.
       id: "dlwidgets:beside", autoStart: true, requires: [], optional: [INotebookTracker, IRenderMimeRegistry, IJupyterWidgetRegistry, ILabShell],
@@ -40,7 +61,7 @@
       },
     };
     // Without this mark JupyterLab stays blank.
-    return { __esModule: true, default: [plugin] };
+    return { __esModule: true, default: [status, plugin] };
   }
 
   const found = /** @type {any} */ (window);
