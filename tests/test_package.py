@@ -11,18 +11,23 @@ import sysconfig
 import tarfile
 import venv
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
+from tests.check_release import check, versions
 from tests.stamp_extension import address
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PACKAGE = CHECKOUT / "dlwidgets"
 #: Where JupyterLab finds an extension, below the folder of an environment.
 EXTENSION = "share/jupyter/labextensions/dlwidgets"
+#: What benchmarks alone compare with, which no test wants.
+_BENCHMARKED = ("fastai", "lightning", "skorch", "torchinfo", "torchmetrics")
 HEAVY = ("pandas", "scipy", "sklearn", "matplotlib", "seaborn", "keras")
 
 
@@ -121,7 +126,8 @@ def test_the_source_archive_builds_the_same_wheel(wheel, tmp_path):
     (source,) = (tmp_path / "unpacked").iterdir()
     say(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, cwd=source)
     (second,) = tmp_path.glob("*.whl")
-    assert set(zipfile.ZipFile(second).namelist()) == set(zipfile.ZipFile(wheel).namelist())
+    built = [{one.filename: one.CRC for one in zipfile.ZipFile(path).infolist()} for path in (wheel, second)]
+    assert built[0] == built[1]
 
 
 def test_every_public_name_resolves_from_outside_the_checkout(installed, tmp_path):
@@ -162,8 +168,61 @@ def test_a_torch_model_is_shown_and_trained_without_other_frameworks(tmp_path):
 
 
 def test_ci_runs_the_very_test_command_of_the_readme():
-    (command,) = re.findall(r"^python3 -m venv \.venv && .* -m pytest$", _text("README.md"), re.MULTILINE)
-    assert command in _text(".ci/run").splitlines()
+    assert _commands()[1] in _text(".ci/run").splitlines()
+
+
+@pytest.mark.parametrize("words", [{}, {"python3": "py -${{ matrix.python }}", ".venv/bin/": ".venv\\Scripts\\"}])
+def test_the_workflow_runs_the_very_commands_of_the_readme_in_each_systems_words(words):
+    run = re.findall(r"^ +(?:- )?run: (.+)$", _text(".github/workflows/tests.yml"), re.MULTILINE)
+    demo, test = _commands()
+    for command in (f"{demo} --copy-only", test):  # JupyterLab would wait for somebody to close it
+        for ours, theirs in words.items():
+            command = command.replace(ours, theirs)
+        assert command in run
+
+
+def test_the_workflow_tests_every_python_that_the_package_names():
+    named = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', _text("pyproject.toml"))
+    (tested,) = re.findall(r"^ +python: \[(.+)\]$", _text(".github/workflows/tests.yml"), re.MULTILINE)
+    assert re.findall(r"[\d.]+", tested) == named
+
+
+# -- a release
+
+
+def test_the_extension_has_the_version_of_the_package():
+    found = versions(CHECKOUT)
+    assert found["dlwidgets/labextension/package.json"] == found["dlwidgets/__init__.py"]
+
+
+@pytest.mark.parametrize(
+    "tag, own, extension, changes, faults",
+    [
+        ("v1.2.0", "1.2.0", "1.2.0", "## Unreleased\n\n## 1.2.0 (a day)\n\n* More.\n\n## 1.1.0\n", 0),
+        ("v1.2.0", "1.2.0", "1.2.0", "## 1.2.0\n", 0),
+        ("v1.2.0", "1.1.0", "1.2.0", "## 1.2.0\n", 1),
+        ("v1.2.0", "1.2.0", "1.1.0", "## 1.2.0\n", 1),
+        ("v1.2.0", "1.2.0", "1.2.0", "## 1.1.0\n", 1),
+        ("v1.2.0", "1.2.0", "1.2.0", "## Unreleased\n\n* More.\n", 2),
+        ("v1.2", "1.2.0", "1.2.0", "## 1.2.0\n", 3),
+    ],
+)
+def test_a_tag_is_released_where_every_place_states_its_version(tmp_path, tag, own, extension, changes, faults):
+    (tmp_path / "dlwidgets" / "labextension").mkdir(parents=True)
+    (tmp_path / "dlwidgets" / "__init__.py").write_text(f'__version__ = "{own}"\n')
+    (tmp_path / "dlwidgets" / "labextension" / "package.json").write_text(json.dumps({"version": extension}))
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n{changes}")
+    assert len(check(tag, tmp_path)) == faults
+
+
+def test_the_long_description_points_at_no_file_beside_it(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    stated = message_from_bytes(archive.read(name))
+    text = stated.get_payload(decode=True).decode()
+    assert stated["Description-Content-Type"] == "text/markdown"
+    assert re.findall(r"\]\((?!https://)[^)]*\)", text) == []
+    assert "`notebooks/00_tour.ipynb`: the tour" in text and "[mybinder.org](https://mybinder.org)" in text
 
 
 def test_the_readme_binder_and_ci_install_the_same_pinned_set():
@@ -228,6 +287,24 @@ def test_no_file_names_a_registry_but_binders_cpu_index():
         and host.search(_text(name))
     }
     assert named <= {"binder/requirements.txt"}
+
+
+def test_the_oldest_set_has_the_oldest_version_that_each_bound_allows():
+    pins = [Requirement(line) for line in _text("tests/oldest.txt").splitlines() if line and line[0] != "#"]
+    exact = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in pins}
+    project = _project()
+    named = [*project["dependencies"], *(one for part in project["optional-dependencies"].values() for one in part)]
+    for wanted in map(Requirement, named):
+        bounds = [one.version for one in wanted.specifier if one.operator == ">="]
+        name = canonicalize_name(wanted.name)
+        if bounds and (name in exact or wanted.marker is None) and name not in _BENCHMARKED:
+            assert Version(exact[name]).release[:2] == (*Version(bounds[0]).release, 0)[:2], wanted
+
+
+def _commands() -> tuple[str, str]:
+    """Return the README's two commands: the demo, and the tests."""
+    demo, test = re.findall(r"^python3 -m venv \.venv && .*$", _text("README.md"), re.MULTILINE)
+    return demo, test
 
 
 def _text(name: str) -> str:
