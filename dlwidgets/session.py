@@ -648,6 +648,8 @@ class Session(HasTraits):
         with self._run.worker.drive_if_hidden(), self._run.awaiting_end(wait):
             self._run.orders.step(until=self.steps + count)
             self._run.go()
+            if self._run.worker.hidden:  # on this thread, seen at once
+                self._run.worker.wait()
         return self
 
     def fit(self, epochs: int | None = None, *, progress: bool = True) -> Self:

@@ -6,28 +6,46 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+from ..core.base.comm_pump import find_pump
 from ..core.layers.framework import framework_of
 from ..session import Session
+from .hosts import shows_threads
 from .limits import Restrictions
 
 #: Said of what is not done while settings, remedies or rates are tried.
 _TRIED = "Settings are being tried: Pause ends that first."
+#: How long a press trains where no other is heard before it is done [s].
+_UNHEARD = 10.0
 
 
-def begin(session: Session) -> None:
-    """Start a run, or go on with the one there is."""
-    if session.status in ("paused", "failed"):
-        session.resume()
-    elif session.status not in ("running", "trying"):
-        session.start()
+def begin(session: Session) -> str:
+    """Start a run, or go on; return what is to be said of it, or "".
 
-
-def toggle(session: Session) -> None:
-    """Pause what goes, and have go on what does not."""
+    Where the page shows nothing of a thread the press itself takes the steps: to the end where other presses are heard
+    meanwhile, else for some seconds.
+    """
     if session.status in ("running", "trying"):
-        session.pause(wait=False)
-    else:
-        begin(session)
+        return ""
+    if shows_threads():
+        session.resume() if session.status in ("paused", "failed") else session.start()
+        return ""
+    heard = find_pump() is not None
+    try:
+        session.run_here(seconds=None if heard else _UNHEARD)
+    except Exception:
+        if session.status != "failed":  # which the views say
+            raise
+    if heard or session.status != "paused":
+        return ""
+    return f"No press is heard while it trains here: each Resume goes on for {_UNHEARD:.0f} s."
+
+
+def toggle(session: Session) -> str:
+    """Pause what goes, and have go on what does not; as `begin`."""
+    if session.status not in ("running", "trying"):
+        return begin(session)
+    session.pause(wait=False)
+    return ""
 
 
 def refusals(session: Session, restrictions: Restrictions) -> dict[str, str]:

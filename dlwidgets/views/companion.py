@@ -16,6 +16,7 @@ from ..core.base.frontend import find_frontend
 from ..session import Session, bound_name, numbered_sessions, on_closed, on_made
 from .buttons import begin, describe_change, refusals, save_run, trial_under_way
 from .cells import shown_views
+from .hosts import start_where_shown
 from .journey import Journey
 from .limits import Restrictions
 
@@ -70,7 +71,7 @@ class Companion:
         self._after_cells()
         # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
         run = contextvars.copy_context().run
-        threading.Thread(target=run, args=(self._work,), name="dlwidgets-companion", daemon=True).start()
+        start_where_shown(threading.Thread(target=run, args=(self._work,), name="dlwidgets-companion", daemon=True))
 
     def _after_cells(self) -> None:
         """Tell after each cell: names, views and sessions may be others."""

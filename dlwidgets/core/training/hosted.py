@@ -158,6 +158,12 @@ class Hosting:
         self._batches = batches = own if isinstance(own, HostedBatches) else HostedBatches()
         batches.each, batches.taken, batches.batch_size = steps, 0, batch_size or run.loop.batches.batch_size
         run.result(self._attach)
+        if run.worker.threadless:
+            self.over = True
+            run.result(self._detach)
+            raise RuntimeError(
+                f"{self.host.name} cannot be followed here, where no thread can be started: session.fit() trains."
+            )
         if threading.current_thread() is threading.main_thread():
             self._waiting.enter_context(run.waiting())
         run.orders.start(run.loop.epochs, epochs)

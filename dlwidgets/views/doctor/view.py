@@ -13,6 +13,7 @@ from ...core.doctor.finding import Finding
 from ...core.doctor.report import describe_checks
 from ...core.doctor.trials import RemedyTrials
 from ...session import Session
+from ..buttons import begin
 from ..journey import Journey
 from ..view import View, module, style
 from .packing import key_of, pack_checks, pack_finding, pack_offer, pack_trials, pack_tried, taken_last
@@ -160,7 +161,7 @@ class Doctor(View):
         elif name == "step":
             session.selected_step = None if session.selected_step == value else value
         elif name == "resume":
-            session.resume()
+            begin(session)
         elif name == "remedy":
             key, remedy = value
             self._take(session, self._named(session, key), remedy)

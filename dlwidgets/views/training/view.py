@@ -13,7 +13,7 @@ import ipywidgets
 from ...core.base.words import name_kind
 from ...core.controls.clipping import CLIP_MODES, Clip
 from ...session import Session
-from ..buttons import toggle
+from ..buttons import begin, toggle
 from ..limits import Restrictions
 from ..view import Arranged, answer_anywhere, close_widgets
 from .presets import PRESETS, Preset, check_presets
@@ -101,8 +101,8 @@ class TrainingPanel(Arranged):
         self._showing: int | None = None
         new = self._button
         buttons = [
-            new("Start", "play", "Train in the background (Space)", lambda run: run.start()),
-            new("Resume", "play", "Go on where the run paused (Space)", lambda run: run.resume()),
+            new("Start", "play", "Train in the background (Space)", begin),
+            new("Resume", "play", "Go on where the run paused (Space)", begin),
             new("Pause", "pause", "Pause after the step being taken (Space)",
                 lambda run: run.pause(wait=False)),
             new("Step", "step-forward", "Take one step, then pause (.)", lambda run: self._sections.step()),
@@ -196,8 +196,9 @@ class TrainingPanel(Arranged):
     def _do(self, work: Callable[[Session], Any]) -> None:
         """Do what a button stands for, or say why not."""
         try:
-            if self.session is not None:
-                work(self.session)
+            said = None if self.session is None else work(self.session)
+            if isinstance(said, str) and said:
+                self._head.say(said)
         except (ValueError, RuntimeError) as error:
             self._head.say(str(error))
 
@@ -205,11 +206,8 @@ class TrainingPanel(Arranged):
         """Do what a key stands for."""
         self._do(lambda session: self._toggle(key, session))
 
-    def _toggle(self, key: str, session: Session) -> None:
-        if key == "step":
-            self._sections.step()
-        else:
-            toggle(session)
+    def _toggle(self, key: str, session: Session) -> str | None:
+        return self._sections.step() if key == "step" else toggle(session)
 
     # -- controls and wishes
 
