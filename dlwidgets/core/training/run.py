@@ -740,7 +740,13 @@ class Run:
         """Let other runs take a step, and the page be heard."""
         if TURN.hand_on():
             torch.set_num_threads(self.threads)  # theirs may be others
-        self.worker.let_in(amid=True)
+        self._let_in(amid=True)
+
+    def _let_in(self, amid: bool = False) -> None:
+        """Let the page be heard, where that is due; training does not notice."""
+        if self.worker.lets_in(amid):
+            with self._apart():
+                self.worker.let_in(amid)
 
     def _work(self) -> None:
         orders, worker, loop = self.orders, self.worker, self.loop
@@ -749,7 +755,8 @@ class Run:
         self._goes_on = False
         worker.begun()
         while True:
-            worker.let_in()
+            if not worker.slice_over():
+                self._let_in()
             worker.do_jobs(hold=not (self._running and orders.going))
             if not (self._running and orders.going):
                 self._apply("at_rest")

@@ -185,6 +185,11 @@ class Worker:
             return "No thread can be started here: steps are taken while no cell runs, or in wait()."
         return f"{find_frontend().label} shows what a thread does only after each cell." if self.hidden else ""
 
+    def lets_in(self, amid: bool = False) -> bool:
+        """Say whether it is time for `let_in`."""
+        # Between two steps all can be asked for: there first.
+        return bool(self._meanwhile) and time.monotonic() - self._met >= (2 if amid else 1) * _OFTEN and self.here
+
     def let_in(self, amid: bool = False) -> None:
         """Do what is to be done often amid a drive.
 
@@ -192,9 +197,6 @@ class Worker:
         ----------
         amid : whether a step, a job or an evaluation is under way: nobody can wait for the next job then.
         """
-        # Between two steps all can be asked for: there first.
-        if not self._meanwhile or time.monotonic() - self._met < (2 if amid else 1) * _OFTEN or not self.here:
-            return
         before, self._amid = self._amid, amid
         try:
             for one in self._meanwhile:

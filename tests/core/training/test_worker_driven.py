@@ -32,7 +32,8 @@ class Steps:
         self.threads.add(threading.current_thread())
         self.worker.begun()
         while True:
-            self.worker.let_in()
+            if self.worker.lets_in():
+                self.worker.let_in()
             self.worker.do_jobs()
             if not self.left or self.worker.slice_over():
                 return
@@ -122,7 +123,8 @@ def test_amid_a_job_the_next_cannot_be_waited_for_and_says_so(steps):
 
     def long():
         while not raised:
-            worker.let_in(amid=True)
+            if worker.lets_in(amid=True):
+                worker.let_in(amid=True)
 
     steps.in_step, steps.left = lambda: steps.taken or worker.job(long), 2
     steps.drive(meanwhile=meanwhile)
