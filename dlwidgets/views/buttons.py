@@ -19,7 +19,7 @@ _UNHEARD = 10.0
 
 
 def begin(session: Session) -> str:
-    """Start a run, or go on; return what is to be said of it, or "".
+    """Start a run, or go on; return what to say of it.
 
     Where the page shows nothing of a thread the press itself takes the steps: to the end where other presses are heard
     meanwhile, else for some seconds.

@@ -743,7 +743,7 @@ class Run:
         self._let_in(amid=True)
 
     def _let_in(self, amid: bool = False) -> None:
-        """Let the page be heard, where that is due; training does not notice."""
+        """Let the page be heard, with no trace in the training."""
         if self.worker.lets_in(amid):
             with self._apart():
                 self.worker.let_in(amid)
