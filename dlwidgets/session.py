@@ -276,6 +276,10 @@ class Session(HasTraits):
     background, the global random generators are the training's: a cell that draws from them meanwhile changes
     what comes after, as it would in any loop; `notes` says so where torch's on the CPU show it. Sessions that train
     at once take turns, a step each, and each has its own random numbers: its weights are those that it has alone.
+
+    It trains on a thread of its own. Where a page shows nothing of threads, as in Google Colab, `fit()` and `run_here()`
+    train on the caller's; where none can be started all do, or, after `start()`, the event loop between two cells. The
+    weights are the same.
     """
 
     # -- wishes: written by people and views

@@ -65,7 +65,7 @@ def test_a_slider_and_pause_are_heard_amid_run_here_and_the_next_cell_follows(cl
     hear(lambda: trains in said)
     moved = say(size, method="update", state={"index": 0}, buffer_paths=[])
     hear(lambda: moved in order)
-    pressed = say(pause, method="custom", content={"event": "click"})
+    say(pause, method="custom", content={"event": "click"})
     hear(lambda: follows in order)
     assert (said[trains], said[follows]) == ("paused True 1", "next")
     assert order.index(moved) < order.index(trains) < order.index(follows)
