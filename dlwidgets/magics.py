@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: The classes of models by name, so that neither torch nor Keras is imported for them.
 MODEL_CLASSES = ("torch.nn.modules.module.Module", "keras.src.layers.layer.Layer")
 #: What can be said beside the names of controls.
-WORDS = ("summary", "status", "sessions", "start", "pause", "resume", "stop", "step", "undo", "save", "help")
+WORDS = ("summary", "status", "sessions", "start", "pause", "resume", "stop", "step", "undo", "save", "info", "help")
 #: Words that a session is told, or asked.
 _OF_A_SESSION = ("status", "start", "pause", "resume", "stop", "step", "undo", "save")
 #: Seconds that a wish is waited for, while steps are taken.
@@ -66,6 +66,7 @@ class LineMagic:
         %dlw lr                              the learning rate in force
         %dlw lr 1e-3                         another one, from the next step on
         %dlw batch_size 64, clip 1.0, schedule cosine, ...   so with each control of a session
+        %dlw info                            versions, extension, machine, and what is wrong there
 
         Last in a line may stand which session is meant, by its name or number: %dlw lr 1e-3 session. Without
         that it is the only one, or the newest that trains. $name and {name} stand for a variable's value.
@@ -97,8 +98,12 @@ class LineMagic:
             return print(inspect.getdoc(self.dlw))
         if word == "summary":
             return self._summarize(rest)
-        if word == "sessions" and rest:
+        if word in ("sessions", "info") and rest:
             raise UsageError(f"%dlw {word} takes nothing: what is {rest!r}?")
+        if word == "info":
+            from .info import find_info, tabulate_info
+
+            return display(tabulate_info(find_info(live=True)))
         if word == "sessions":
             return display(self._every or FactTable((), title=_no_session()))
         if word in _OF_A_SESSION:
