@@ -21,6 +21,7 @@ ARTEFACTS = Path(__file__).parent / "artefacts"
 #: What a host itself says at every start, with no widget on the page.
 _NOISE = (
     "reading 'schema'",  # Notebook 7.6 loads the settings of a plugin that it leaves out
+    "reading 'Queue'",  # the widgets of ipywidgets 8.1.0 ask MathJax 3 for what its version 2 had
 )
 
 # The open notebook is found by its path: the widgets of the main area are restored one after another.

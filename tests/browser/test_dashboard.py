@@ -126,7 +126,7 @@ def test_tabs_and_folds_are_the_pages_own_while_a_cell_keeps_the_kernel_busy(des
     try:
         board.get_by_role("tab", name="Layers").click()
         expect(page.locator(".dlw-layers")).to_be_visible()
-        page.get_by_role("button", name="full").click()
+        board.get_by_role("button", name="full", exact=True).click()
         expect(page.locator(".dlw-activations")).to_be_visible()
         page.get_by_role("button", name=re.compile("^simple")).click()
         expect(page.locator(".dlw-activations")).to_be_hidden()
