@@ -126,7 +126,7 @@ def find_info(places: Surroundings | None = None, live: bool = False) -> dict[st
 def tabulate_info(info: Mapping[str, Any]) -> FactTable:
     """Return what `find_info` found as a table, with sentences below."""
     python, extension, machine = info["python"], info["extension"], info["machine"]
-    versions = {name: version for name, version in info["versions"].items() if version or name in NEEDED}
+    versions = {name: version or "missing" for name, version in info["versions"].items() if version or name in NEEDED}
     where = f" in {extension['folder']}" if extension["folder"] else ""
     limits = f" of {machine['cpus']}" if machine["available_cpus"] != machine["cpus"] else ""
     rows = [
@@ -134,7 +134,8 @@ def tabulate_info(info: Mapping[str, Any]) -> FactTable:
         ("Python", f"{python['version']}, {python['executable']}"),
         ("platform", info["platform"]),
         ("host", info["host"]),
-        *((name, version or "not installed") for name, version in versions.items()),
+        ("needed", ", ".join(f"{name} {versions[name]}" for name in NEEDED)),
+        ("beside it", ", ".join(f"{name} {version}" for name, version in versions.items() if name not in NEEDED)),
         ("extension", f"{extension['state']}{where}"),
         *((f"kernel {name}", one["executable"]) for name, one in info["kernels"].items()),
         ("CPUs", f"{machine['available_cpus']}{limits}"),

@@ -498,23 +498,24 @@ def _in_force(session: Session, name: str) -> str:
     applied = session.applied
     if name in ("schedule", "loss_function"):
         return applied[f"{name.removesuffix('_function')}_in_words"]
-    value = applied.get(name, getattr(session, name)) if name != "optimizer" else applied[name]
-    if name == "optimizer" and not value[1]:
-        return str(value[0])
+    value = applied[name] if name in applied else getattr(session, name)
     return _shown(value)
 
 
 def _not_yet(session: Session, name: str) -> str:
     """Say what is asked for and not in force, or was refused."""
     if session.waits(name):
-        asked = getattr(session, name)
-        return f", and {'another' if name == 'optimizer' else _shown(asked)} from its next step on"
+        # Read, it is the optimizer in force.
+        asked = "another" if name == "optimizer" else _shown(getattr(session, name))
+        return f", and {asked} from its next step on" if asked != _in_force(session, name) else ""
     why = session.rejected.get(name)
     return f"; refused: {why.rstrip('.')}" if why else ""
 
 
 def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else quote_value(value)
+    if isinstance(value, tuple) and len(value) == 2 and value[1] == {}:
+        value = value[0]  # a schedule or an optimizer without options
+    return value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else quote_value(value)
 
 
 def _reads(session: Session, name: str, value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""`%load_ext dlwidgets` in JupyterLab: a bare model is a table, to be read in the light and in the dark."""
+"""`%load_ext dlwidgets` in JupyterLab: models and answers of `%dlw` are tables, to be read in the light and dark."""
 
 from __future__ import annotations
 
@@ -37,7 +37,14 @@ def test_a_bare_model_shows_its_layer_table_in_either_theme(desk, theme):
         expect(output.locator("small")).to_contain_text(f"{parameters:,} parameters")
         desk.wait_for(lambda: output.evaluate(_CONTRAST) > 4.5, "a contrast above 4.5")
         desk.screenshot(f"extension-{theme}", of=desk.cell(0))
-        # It is a table of text: nothing stays behind in the kernel.
+        desk.run_cell("session = quick_session()\n%dlw status\n%dlw sessions", 1)
+        told = desk.cell(1).locator(".jp-RenderedHTMLCommon")
+        expect(told).to_have_count(2)
+        expect(told.first).to_contain_text("session (MLP): ready, step 0 of")
+        expect(told.last.locator("tbody tr")).to_contain_text(["[0]sessionMLPready"])
+        desk.wait_for(lambda: min(one.evaluate(_CONTRAST) for one in told.all()) > 4.5, "a contrast above 4.5")
+        desk.screenshot(f"magic-{theme}", of=desk.cell(1))
+        # They are tables of text: nothing stays behind in the kernel.
         assert desk.kernel_eval("len(ipywidgets.widgets.widget._instances)") == 0
         desk.run_cell("%unload_ext dlwidgets\nmodel")
         expect(desk.cell(0).locator(".jp-OutputArea-output pre")).to_contain_text("SmallCNN(")
