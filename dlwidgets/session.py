@@ -26,7 +26,9 @@ from torch import nn
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, HasTraits, Int, Tuple, Unicode
 
+from .core.base.comm_pump import find_pump
 from .core.base.fact_table import FactTable
+from .core.base.frontend import find_frontend
 from .core.base.history import History
 from .core.base.ledger import Entry
 from .core.base.numbers import read_count, read_integer, read_number
@@ -277,9 +279,9 @@ class Session(HasTraits):
     what comes after, as it would in any loop; `notes` says so where torch's on the CPU show it. Sessions that train
     at once take turns, a step each, and each has its own random numbers: its weights are those that it has alone.
 
-    It trains on a thread of its own. Where a page shows nothing of threads, as in Google Colab, `fit()` and `run_here()`
-    train on the caller's; where none can be started all do, or, after `start()`, the event loop between two cells. The
-    weights are the same.
+    It trains on a thread of its own. Where a page shows nothing of threads, as in Google Colab, `fit()` and
+    `run_here()` train on the caller's; where none can be started all do, or, after `start()`, the event loop between
+    two cells. The weights are the same.
     """
 
     # -- wishes: written by people and views
@@ -580,7 +582,9 @@ class Session(HasTraits):
             raise ValueError(f"run_here({steps!r}): a whole number of steps, 1 or more, is wanted, or epochs=.")
         if seconds is not None and (most is None or not most > 0):
             raise ValueError(f"run_here(seconds={seconds!r}): a number above 0 is wanted.")
-        run = self._run
+        run, frontend = self._run, find_frontend()
+        if frontend.pages and frontend.name != "jupyter" and find_pump() is None:
+            self._noted("While run_here() trains, no click is heard in this kernel: an interrupt of the cell pauses.")
         with run.worker.drive(), run.awaiting_end(seconds=most):
             if count is None:
                 self.start(epochs)

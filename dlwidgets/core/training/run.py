@@ -346,7 +346,8 @@ class Run:
             self.settle()
             if not in_notebook():
                 raise
-            sys.stdout.write(f"The interrupt paused the run after step {self.loop.steps:,}: resume() goes on.\n")
+            on = "run_here" if self.worker.hidden else "resume"
+            sys.stdout.write(f"The interrupt paused the run after step {self.loop.steps:,}: {on}() goes on.\n")
         self.raise_failure()
 
     def flush(self) -> None:
