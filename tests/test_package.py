@@ -229,18 +229,8 @@ def test_the_readme_binder_and_ci_install_the_same_pinned_set():
     assert (CHECKOUT / "binder" / "constraints.txt").exists()
     assert _text("README.md").count("-c binder/constraints.txt") >= 2
     assert "-c binder/constraints.txt" in _text(".ci/run")
-    assert "-c constraints.txt" in _text("binder/requirements.txt").splitlines()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Binder runs Linux")
-def test_binder_opens_the_tour_first(tmp_path):
-    jupyter = tmp_path / "jupyter-lab"
-    jupyter.write_text('#!/bin/sh\nfor word; do echo "$word"; done\n')
-    jupyter.chmod(0o755)
-    said = say(CHECKOUT / "binder" / "start", jupyter, "--ip=0.0.0.0", cwd=tmp_path).splitlines()
-    (opened,) = [word.partition("=")[2] for word in said if word.startswith("--ServerApp.default_url=")]
-    assert "--ip=0.0.0.0" in said
-    assert (CHECKOUT / opened.removeprefix("/lab/tree/")).is_file()
+    assert "-c constraints.txt" in _text("binder/packages.txt").splitlines()
+    assert "-r binder/packages.txt" in _text("binder/postBuild")
 
 
 def test_what_runs_here_is_within_what_the_package_asks_for():
@@ -263,6 +253,7 @@ def test_the_pinned_set_pins_everything_that_the_package_and_its_extras_name():
     project = _project()
     named = [
         *project["dependencies"],
+        *(line for line in _text("binder/packages.txt").splitlines() if line[0] not in "#-"),
         *(one for extra in project["optional-dependencies"].values() for one in extra),
     ]
     for line in named:
@@ -286,7 +277,7 @@ def test_no_file_names_a_registry_but_binders_cpu_index():
         and Path(name).name != here
         and host.search(_text(name))
     }
-    assert named <= {"binder/requirements.txt"}
+    assert named <= {"binder/packages.txt"}
 
 
 def test_the_oldest_set_has_the_oldest_version_that_each_bound_allows():

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+
+from tests.browser.server import wait_for_answer
+from tests.notebooks.binder import Binder, as_pinned, pins, tested_as_on_binder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
@@ -20,6 +28,16 @@ _LONGEST_CELL = 120
 _NEEDS = {"06_stand_on_shoulders": "skimage", "08_pytorch_and_keras": "keras"}
 
 
+@pytest.fixture(scope="module")
+def binder(tmp_path_factory) -> Iterator[Binder]:
+    """Binder's environment, where the tests run on its Python and versions."""
+    if not tested_as_on_binder():
+        pytest.skip("Binder has another Python or other versions.")
+    made = Binder(tmp_path_factory.mktemp("binder"))
+    yield made
+    shutil.rmtree(made.prefix)  # a gigabyte
+
+
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def notebook(request) -> Path:
     """The path of a notebook, each in turn."""
@@ -27,8 +45,10 @@ def notebook(request) -> Path:
 
 
 @pytest.fixture(scope="module")
-def executed(notebook, tmp_path_factory) -> nbformat.NotebookNode:
-    """The notebook after a run, in an empty folder; an error in any cell is raised."""
+def executed(notebook, request, tmp_path_factory) -> nbformat.NotebookNode:
+    """The notebook after a run, on Binder's Python in Binder's environment; an error in any cell is raised."""
+    if tested_as_on_binder():
+        return nbformat.read(request.getfixturevalue("binder").ran / notebook.name, as_version=4)
     if notebook.stem in _NEEDS:
         pytest.importorskip(_NEEDS[notebook.stem])
     document = nbformat.read(notebook, as_version=4)
@@ -54,7 +74,7 @@ def outputs(document: nbformat.NotebookNode):
             yield cell.source, output
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_notebook_runs_without_a_browser(executed):
     code = [cell for cell in executed.cells if cell.cell_type == "code" and cell.source.strip()]
     assert code and all(cell.execution_count for cell in code)
@@ -112,3 +132,60 @@ def test_a_lesson_without_its_library_says_what_to_install_and_does_nothing_else
 
 def test_there_is_a_tour():
     assert "00_tour" in [path.stem for path in NOTEBOOKS]
+
+
+# -- Binder
+
+#: What mybinder.org gives everyone for sure, less what the server has [bytes].
+_MEMORY = 1e9 - 120e6
+#: What Binder has to fetch before it can start, unpacked; without `postBuild`'s cuts it is 1.7e9 [bytes].
+_SIZE = 1.25e9
+
+
+def test_binder_gets_the_pinned_set_and_nothing_of_the_tests(binder):
+    found = json.loads(binder.run("python", "-m", "pip", "list", "--format", "json"))
+    versions = {as_pinned(one["name"]): one["version"].partition("+")[0] for one in found}
+    assert not {"pytest", "notebook", "river"} & versions.keys()
+    assert not [name for name in versions if name.startswith("nvidia")]
+    # What Binder's base image has in versions of its own.
+    free = {"pip", "setuptools", "dlwidgets"}
+    assert {name: version for name, version in versions.items() if name not in free} == {
+        name: version for name, version in pins().items() if name in versions
+    }
+
+
+def test_binder_has_little_to_fetch(binder):
+    assert sum(path.lstat().st_size for path in binder.prefix.rglob("*")) < _SIZE
+
+
+def test_each_notebook_fits_into_binders_memory(binder):
+    assert 300e6 < binder.peak < _MEMORY
+
+
+def test_no_notebook_wants_the_network(binder):
+    assert binder.asked.read_text() == ""
+    with pytest.raises(AssertionError, match="A notebook wants to reach 192.0.2.1"):
+        binder.run("python", "-c", "import socket; socket.create_connection(('192.0.2.1', 80))", "ipykernel")
+    assert "192.0.2.1" in binder.asked.read_text()
+
+
+def test_binder_starts_on_the_tour_with_the_extension(binder, tmp_path):
+    # As BinderHub starts a server: by way of Python, with the options after it.
+    by_python = "import os, sys; os.execvp('jupyter-lab', sys.argv)"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ("--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", f"--port={port}")
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [CHECKOUT / "binder" / "start", "python3", "-c", by_python, *options],
+            cwd=CHECKOUT, env=binder.surroundings, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        page = wait_for_answer(f"http://127.0.0.1:{port}/", server).decode()
+    finally:
+        server.terminate()
+        server.wait(20)
+    data = json.loads(re.search(r'id="jupyter-config-data"[^>]*>(.*?)</script>', page, re.DOTALL)[1])
+    assert data["treePath"] == "notebooks/00_tour.ipynb"
+    assert "dlwidgets" in [one["name"] for one in data["federated_extensions"]]
