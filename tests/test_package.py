@@ -13,6 +13,7 @@ import venv
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from packaging.requirements import Requirement
@@ -231,6 +232,18 @@ def test_the_readme_binder_and_ci_install_the_same_pinned_set():
     assert "-c binder/constraints.txt" in _text(".ci/run")
     assert "-c constraints.txt" in _text("binder/packages.txt").splitlines()
     assert "-r binder/packages.txt" in _text("binder/postBuild")
+
+
+def test_the_readmes_links_to_binder_and_through_a_hub_open_notebooks_of_this_repository():
+    links = [urlsplit(found) for found in re.findall(r"https://(?:mybinder\.org/v2|HUB)/[^\s)]+", _text("README.md"))]
+    (binder,) = [link for link in links if link.netloc == "mybinder.org"]
+    (hub,) = [link for link in links if link.netloc == "HUB"]
+    assert re.fullmatch(r"/v2/gh/ORG/REPO/[\w.-]+", binder.path) and hub.path == "/hub/user-redirect/git-pull"
+    asked, pulled = dict(parse_qsl(binder.query)), dict(parse_qsl(hub.query))
+    assert pulled.keys() == {"repo", "branch", "urlpath"} and pulled["repo"] == "https://github.com/ORG/REPO"
+    # Binder has the repository itself as its folder; on a hub it becomes a folder in the student's.
+    for opened, start in ((asked["urlpath"], "lab/tree/"), (pulled["urlpath"], "lab/tree/REPO/")):
+        assert opened.startswith(start) and (CHECKOUT / opened.removeprefix(start)).is_file()
 
 
 def test_what_runs_here_is_within_what_the_package_asks_for():
