@@ -19,7 +19,7 @@ from ..base import machine
 from ..base.comm_pump import find_pump
 from ..base.frontend import find_frontend
 from ..base.random_state import TURN
-from .resources import keep_freed_memory
+from .resources import give_back_freed_memory, keep_freed_memory
 
 #: How often what is to be done amid a drive is done, and how long a slice on an event loop takes [s].
 _OFTEN = 0.05
@@ -396,7 +396,9 @@ class Worker:
                 self._thread, self._owed = None, self._wanted()
                 self._begun.set()
                 self._change.notify_all()
-                return
+                break
+        if not self._owed:
+            give_back_freed_memory()
 
 
 def _on_main() -> bool:

@@ -1,5 +1,6 @@
 """Freed memory stays with the process; whether others hold the CPUs is told, with what helps."""
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -9,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from dlwidgets.core.training.resources import CpuContention, cpu_times
+from dlwidgets.core.training.resources import CpuContention, cpu_times, give_back_freed_memory, keep_freed_memory
 
 #: Page faults of a thread that takes and frees three blocks of 3 MB, as a training step does: at the most, while
 #: it comes to hold more in between than its first heap of 64 MB has room for.
@@ -168,3 +169,24 @@ def test_asking_costs_the_training_nothing():
     for _ in range(1000):
         crowd.note(2)
     assert time.perf_counter() - began < 0.1  # at ten a second: a hundred thousandth of the time
+
+
+@glibc
+def test_freed_memory_goes_back_where_there_is_little_of_it(tmp_path):
+    if not keep_freed_memory():
+        pytest.skip("The allocator was set up by the environment.")
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    (tmp_path / "proc").mkdir()
+    left = {}
+    for memory in (16_000_000, 2_000_000):  # kB
+        (tmp_path / "proc/meminfo").write_text(f"MemTotal: {memory} kB\n")
+        blocks = [library.malloc(1_000_000) for _ in range(100)]
+        for block in blocks:
+            ctypes.memset(block, 1, 1_000_000)
+        full = psutil.Process().memory_info().rss
+        for block in blocks:
+            library.free(block)
+        gave = give_back_freed_memory(tmp_path)
+        left[gave] = psutil.Process().memory_info().rss - full
+    assert left[False] > -20e6 and left[True] < -80e6
