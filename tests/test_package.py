@@ -223,7 +223,7 @@ def test_the_long_description_points_at_no_file_beside_it(wheel):
     text = stated.get_payload(decode=True).decode()
     assert stated["Description-Content-Type"] == "text/markdown"
     assert re.findall(r"\]\((?!https://)[^)]*\)", text) == []
-    assert "`notebooks/00_tour.ipynb`: the tour" in text and "[mybinder.org](https://mybinder.org)" in text
+    assert "`notebooks/00_tour.ipynb`: the tour" in text and "](https://mybinder.org/v2/gh/" in text
 
 
 def test_the_readme_binder_and_ci_install_the_same_pinned_set():
