@@ -98,7 +98,7 @@ def as_pinned(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def tested_as_on_binder() -> bool:
+def runs_as_on_binder() -> bool:
     """Say whether these tests run on Binder's Python with the pinned versions.
 
     Another set, as the oldest one that is supported, runs the notebooks itself.

@@ -17,7 +17,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.browser.server import wait_for_answer
-from tests.notebooks.binder import Binder, as_pinned, pins, tested_as_on_binder
+from tests.notebooks.binder import Binder, as_pinned, pins, runs_as_on_binder
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((CHECKOUT / "notebooks").glob("*.ipynb"))
@@ -31,7 +31,7 @@ _NEEDS = {"06_stand_on_shoulders": "skimage", "08_pytorch_and_keras": "keras"}
 @pytest.fixture(scope="module")
 def binder(tmp_path_factory) -> Iterator[Binder]:
     """Binder's environment, where the tests run on its Python and versions."""
-    if not tested_as_on_binder():
+    if not runs_as_on_binder():
         pytest.skip("Binder has another Python or other versions.")
     made = Binder(tmp_path_factory.mktemp("binder"))
     yield made
@@ -47,7 +47,7 @@ def notebook(request) -> Path:
 @pytest.fixture(scope="module")
 def executed(notebook, request, tmp_path_factory) -> nbformat.NotebookNode:
     """The notebook after a run, on Binder's Python in Binder's environment; an error in any cell is raised."""
-    if tested_as_on_binder():
+    if runs_as_on_binder():
         return nbformat.read(request.getfixturevalue("binder").ran / notebook.name, as_version=4)
     if notebook.stem in _NEEDS:
         pytest.importorskip(_NEEDS[notebook.stem])
@@ -136,8 +136,9 @@ def test_there_is_a_tour():
 
 # -- Binder
 
-#: What mybinder.org gives everyone for sure, less what the server has [bytes].
-_MEMORY = 1e9 - 120e6
+#: What mybinder.org gives everyone for sure [bytes]. The server has 0.12e9 of it; of what is counted here of a kernel
+#: 0.15e9 are pages of files, which can go.
+_MEMORY = 1e9
 #: What Binder has to fetch before it can start, unpacked; without `postBuild`'s cuts it is 1.7e9 [bytes].
 _SIZE = 1.25e9
 
@@ -155,7 +156,7 @@ def test_binder_gets_the_pinned_set_and_nothing_of_the_tests(binder):
 
 
 def test_binder_has_little_to_fetch(binder):
-    assert sum(path.lstat().st_size for path in binder.prefix.rglob("*")) < _SIZE
+    assert int(binder.run("du", "-sk", binder.prefix).split()[0]) * 1024 < _SIZE
 
 
 def test_each_notebook_fits_into_binders_memory(binder):
@@ -169,16 +170,17 @@ def test_no_notebook_wants_the_network(binder):
     assert "192.0.2.1" in binder.asked.read_text()
 
 
+@pytest.mark.timeout(600)  # the environment is removed after it, which is the last
 def test_binder_starts_on_the_tour_with_the_extension(binder, tmp_path):
     # As BinderHub starts a server: by way of Python, with the options after it.
     by_python = "import os, sys; os.execvp('jupyter-lab', sys.argv)"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = ("--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", f"--port={port}")
+    server_options = ("--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=")
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(
-            [CHECKOUT / "binder" / "start", "python3", "-c", by_python, *options],
+            [CHECKOUT / "binder" / "start", "python3", "-c", by_python, *server_options, f"--port={port}"],
             cwd=CHECKOUT, env=binder.surroundings, stdout=log, stderr=log,
         )  # fmt: skip
     try:
