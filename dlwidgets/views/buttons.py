@@ -85,7 +85,7 @@ def save_run(session: Session) -> str:
 
     Raises
     ------
-    OSError : it cannot be written there.
+    OSError : in a sentence, why it cannot be written.
     """
     if (folder := session.checkpoint_dir) is not None:
         session.save_checkpoint()
@@ -99,7 +99,10 @@ def save_run(session: Session) -> str:
         path = next(path for one in counted if not (path := Path(f"{name}{one}{ending}")).exists())
         return f"The weights of step {session.steps:,} were saved as {session.save(path)}."
 
-    return session.at_step(save).result()
+    try:
+        return session.at_step(save).result()
+    except OSError as error:
+        raise OSError(f"It cannot be saved here ({error}): session.save('path') writes it elsewhere.") from error
 
 
 def describe_folder(folder: Path) -> str:

@@ -31,7 +31,7 @@ _SAID = 10.0
 _STEERING = ("Dashboard", "Experiment", "TrainingPanel")
 
 
-def accompany() -> None:
+def accompany(_session: Session | None = None) -> None:
     """Tell the page of the sessions, where it may listen."""
     # Nothing listens anywhere else: our extension is one of JupyterLab's.
     if Companion.one is None and find_frontend().name == "jupyter":
@@ -77,7 +77,8 @@ class Companion:
         """Tell after each cell: names, views and sessions may be others."""
         from IPython import get_ipython
 
-        get_ipython().events.register("post_run_cell", lambda _result: self.hasten())
+        if (shell := get_ipython()) is not None:
+            shell.events.register("post_run_cell", lambda _result: self.hasten())
 
     def _follow(self, session: Session) -> None:
         session.observe(self._note, names=["pulse", "findings"])
@@ -227,3 +228,7 @@ def choose_current(sessions: dict[int, Session], shown: set[int | None]) -> int 
     """Return which session is followed: that which trains, is shown, is newest."""
     trains = [number for number, one in sessions.items() if one.status in ("running", "trying")]
     return max(trains or [number for number in sessions if number in shown] or sessions, default=None)
+
+
+# What first asked for sessions may have been a program; a page may come later.
+on_made.append(accompany)

@@ -35,7 +35,7 @@ const STYLE = `
 export function threeDigits(x) {
   if (x === null) return "–";
   const size = Math.abs(x);
-  if (size >= 1e6 || size && size < 1e-3) return x.toExponential(2).replace("+", "").replaceAll("-", "−").replace("e−", "e-");
+  if (size >= 1e6 || size && size < 1e-3) return x.toExponential(2).replace("e+", "e").replace(/^-/, "−");
   const decimals = size ? Math.max(0, 2 - Math.floor(Math.log10(size))) : 0;
   return x.toLocaleString("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }).replace("-", "−");
 }
