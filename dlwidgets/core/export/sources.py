@@ -208,7 +208,8 @@ def _find_lambda_source(function: Any) -> str:
     """Return a lambda's text, if its lines have no other like it."""
 
     def described(code: types.CodeType) -> tuple[Any, ...]:
-        plain = [one for one in code.co_consts if not isinstance(one, types.CodeType)]
+        # Python 3.10 has there, as texts, also what inner functions are called.
+        plain = [one for one in code.co_consts if not isinstance(one, types.CodeType) and "<locals>." not in str(one)]
         return code.co_code, code.co_names, code.co_varnames, plain
 
     def compiled(text: str, imported: str) -> tuple[Any, ...]:

@@ -94,6 +94,8 @@ def test_sequences_and_states_of_recurrent_layers_are_what_the_tutorial_finds():
 @pytest.mark.parametrize("options", [{}, {"dropout": 0.1}, {"flash_attention": False}])
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_weights_are_the_scores_that_keras_returns(options, causal):
+    if causal and "dropout" in options and keras.version().startswith(("3.11.", "3.12.")):
+        pytest.skip("with a mask and dropout, weights of attention are seen from Keras 3.13 on")
     given = keras.Input((12, 5))
     attention = layers.MultiHeadAttention(2, 4, name="mha", **options)
     made = attention(given, given, use_causal_mask=causal)

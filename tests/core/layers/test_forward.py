@@ -284,6 +284,7 @@ def test_a_graph_module_keeps_what_its_hooks_need():
     assert dlw.summary(model, x).total_macs == 2 * 4 * 8
 
 
+@pytest.mark.skipif(torch.__version__.startswith("2.6"), reason="torch 2.6 lets nobody look into its cond")
 @pytest.mark.parametrize("sign, macs", [(1, 48), (-1, 96)])
 def test_the_branch_of_cond_that_ran_is_counted(sign, macs):
     class Branches(nn.Module):

@@ -137,12 +137,14 @@ def _walk_parts(part: Any, place: str, seen: set[int]) -> Iterator[tuple[str, An
     for one in part.values() if isinstance(part, dict) else part:
         if isinstance(one, (KerasSaveable, list, dict, tuple)):
             kind = to_snake_case(type(one).__name__) if isinstance(one, KerasSaveable) else "container"
-            yield from _walk_parts(one, f"{place}/{saving_lib._get_unique_name(kind, used)}", seen)
+            # As Keras numbers them: "dense", "dense_1", ...
+            used[kind] = used.get(kind, -1) + 1
+            yield from _walk_parts(one, f"{place}/{kind}_{used[kind]}" if used[kind] else f"{place}/{kind}", seen)
 
 
 def _read_file(model: Any, place: Path) -> tuple[dict[str, Any], list[str]]:
     """Return a Keras file's tensors under a model's names, and notes."""
-    from keras.src.utils.module_utils import h5py
+    from keras.src.saving.saving_lib import h5py
 
     try:
         with h5py.File(_open(place), "r") as file:
