@@ -81,9 +81,9 @@ class LineMagic:
                 raise UsageError(quote_error(error) if plain else describe_error(error)) from None
 
     @contextlib.contextmanager
-    def _reading(self, local_ns: Mapping[str, Any] | None = None) -> Iterator[None]:
+    def _reading(self, local_ns: Mapping[str, Any] | None = None, sure: bool = True) -> Iterator[None]:
         """Look at names and sessions inside `with`, and keep none of them."""
-        self._scope, self._every = ChainMap(dict(local_ns or {}), self._shell.user_ns), _list_sessions()
+        self._scope, self._every = ChainMap(dict(local_ns or {}), self._shell.user_ns), _list_sessions(sure)
         try:
             yield
         finally:
@@ -272,7 +272,7 @@ class LineMagic:
         found = re.match(r"\s*(?:[\w\s,.\[\]]+=\s*)?%dlw\s+(.*)$", before.split("\n")[-1])
         if found is None:
             return "", []
-        with self._reading():
+        with self._reading(sure=False):  # the page waits a second for it at most
             return self._complete(*found[1].partition(" "))
 
     def _complete(self, word: str, more: str, rest: str) -> tuple[str, list[tuple[str, str]]]:
@@ -294,10 +294,7 @@ class LineMagic:
         from .core.controls.control import Panel
         from .core.controls.steering import CONTROLS
 
-        try:
-            session, _ = self._choose()
-        except UsageError:
-            return []
+        session = self._every[-1]  # any will do: they differ in little but the task
         rows = next(one.rows for one in CONTROLS if one.name == name)
         rows = [row for row in rows if row.kind == "choice" and not row.part and not row.control]
         panel = Panel(session, session.applied, session.applied)
@@ -391,16 +388,15 @@ def _matchers(shell: InteractiveShell) -> list[Any] | None:
     return getattr(shell.Completer, "custom_matchers", None)
 
 
-def _list_sessions() -> list[Session]:
-    """Return the sessions of this kernel, without importing what makes them."""
+def _list_sessions(sure: bool) -> list[Session]:
+    """Return the kernel's sessions, without importing what makes them.
+
+    What nobody holds any more is left out where it would count, and `sure`: to find it may take a second.
+    """
     if (module := sys.modules.get(f"{__package__}.session")) is None:
         return []
-    # What nobody holds any more is looked for, which takes a while, only where it would count.
-    return (
-        module.sessions()
-        if len(module.numbered_sessions()) > 1
-        else module.Sessions(module.numbered_sessions().values())
-    )
+    numbered = module.numbered_sessions()
+    return module.sessions() if sure and len(numbered) > 1 else module.Sessions(numbered.values())
 
 
 def _no_session() -> str:

@@ -367,6 +367,11 @@ def test_words_controls_names_and_values_are_completed(shell, session, jedi):
         assert completions(shell, before) == after
 
 
+def test_values_and_both_names_are_completed_of_two_sessions(shell, session, other):
+    assert completions(shell, "%dlw schedule cosine r") == ["%dlw schedule cosine restarts"]
+    assert completions(shell, "%dlw pause ") == ["%dlw pause session", "%dlw pause other"]
+
+
 def test_other_lines_are_completed_as_before(shell, session):
     shell.user_ns["dlw"] = dlw
     shell.Completer.use_jedi = False
