@@ -155,6 +155,12 @@ def test_binder_gets_the_pinned_set_and_nothing_of_the_tests(binder):
     }
 
 
+def test_all_code_runs_with_one_thread_on_binder(binder):
+    binder.surroundings.pop("OMP_NUM_THREADS", None)
+    said = binder.run(CHECKOUT / "binder" / "start", "python", "-c", "import torch; print(torch.get_num_threads())")
+    assert said.strip() == "1"
+
+
 def test_binder_has_little_to_fetch(binder):
     assert int(binder.run("du", "-sk", binder.prefix).split()[0]) * 1024 < _SIZE
 
