@@ -124,8 +124,11 @@ class Lab:
             nbformat.write(written, self.server.root / self.path)
         return self.open_page()
 
-    def open_page(self) -> Page:
-        """Open a page on the notebook; its kernel is started, or found again where it already runs."""
+    def open_page(self, workspace: str = "") -> Page:
+        """Open a page on the notebook; its kernel is started, or found again where it already runs.
+
+        Two pages of JupyterLab at once need a workspace each.
+        """
         self._forget_kernel()
         self._opened.add(self.path)
         self._page = self.context.new_page()
@@ -134,7 +137,7 @@ class Lab:
         if self.server.application == "notebook":
             address = f"notebooks/{self.path}"
         else:
-            address = f"lab/workspaces/{self.workspace}/tree/{self.path}"
+            address = f"lab/workspaces/{workspace or self.workspace}/tree/{self.path}"
         self._page.goto(f"{self.server.url}/{address}?token={TOKEN}")
         self._wait_until_ready()
         return self._page
@@ -145,6 +148,12 @@ class Lab:
         self.page.reload()
         self._wait_until_ready()
         return self.page
+
+    def rename(self, path: str) -> None:
+        """Give the notebook another name, as its menu does."""
+        self.page.evaluate(f"([path, name]) => ({_FIND})(path).context.rename(name)", [self.path, path])
+        self.path = path
+        self._opened.add(path)
 
     def close_page(self) -> None:
         """Close the page, as when a lid is shut: the kernel goes on."""

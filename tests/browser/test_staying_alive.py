@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import ipykernel
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, WebSocketRoute, expect
 
 from .conftest import PREPARED
 from .lab import Lab
@@ -181,12 +181,55 @@ def test_a_saved_notebook_carries_a_picture_of_the_trained_run_beside_every_widg
     try:
         expect(page.locator(".jp-OutputArea img")).to_have_js_property("complete", True)
         expect(page.locator(".jp-OutputArea").first).to_contain_text("This is what was saved: choose Run > Run All Cells")
+        said = page.locator(".jp-OutputArea p").first
+        paper = "(node) => getComputedStyle(node).backgroundColor"
+        light = said.evaluate(paper)
+        board.set_theme("dark")
+        assert said.evaluate(paper) != light
         board.screenshot("saved-picture")
     finally:
+        board.set_theme("light")
         page.close()
         board.back_to(first, "desk.ipynb")
         # What JupyterLab itself says of a widget that no kernel knows.
         board.console[:] = [words for words in board.console if "widget model not found" not in words]
+
+
+def test_two_tabs_on_one_kernel_both_steer_through_a_new_name_and_a_line_that_was_cut(desk):
+    desk.run_cell("session = new_session(); panel = dlw.TrainingPanel(session); panel")
+    first, before, lines = desk.page, desk.path, []
+
+    def carry(line: WebSocketRoute) -> None:
+        line.connect_to_server()
+        lines.append(line)
+
+    desk.save()
+    desk.context.route_web_socket(re.compile("/channels"), carry)
+    second = desk.open_page(f"{desk.workspace}b")
+    one, other = Panel(first), Panel(second)
+    try:
+        other.button("Start").click()
+        expect(one.status).to_have_text("running")
+        one.drag("Learning rate", 0.25)
+        shown = one.readout("Learning rate").inner_text()
+        expect(other.fact("Learning rate")).to_have_text(f"in force {shown}")
+        expect(other.readout("Learning rate")).to_have_text(shown)
+        # The page is as good as closed, as a laptop is; the run goes on, and what it did meanwhile is shown after.
+        for line in lines:
+            line.close()
+        steps = desk.kernel_eval("session.steps")
+        desk.rename("renamed.ipynb")
+        desk.wait_until(f"session.steps > {steps + 20}")
+        one.button("Pause").click()
+        expect(other.status).to_have_text("paused")
+        expect(other.bar.locator(".dlw-figure").nth(1)).to_have_text(f"step {desk.kernel_eval('session.steps'):,}")
+        steps = desk.kernel_eval("session.steps") + 1
+        other.button("Step").click()
+        expect(one.bar.locator(".dlw-figure").nth(1)).to_have_text(f"step {steps:,}")
+    finally:
+        desk.rename(before)
+        second.close()
+        desk.back_to(first, before)
 
 
 # -- nobody looks: nothing is sent

@@ -7,8 +7,10 @@ import gc
 import weakref
 from io import BytesIO
 
+import nbformat
 import pytest
 import torch
+from ipywidgets import Widget
 from ipywidgets.widgets.widget import _instances
 from matplotlib.image import imread
 from torch import nn
@@ -165,3 +167,27 @@ def test_marimo_gets_the_live_views_and_a_word_on_the_controls(session):
     shown = Dashboard(session)._display_()
     assert isinstance(shown, marimo.Html) and "steer the run from a cell" in shown.text
     assert shown.text.count("marimo-anywidget") >= 4
+
+
+@pytest.mark.slow
+def test_a_notebook_with_the_largest_board_and_its_state_stays_below_a_megabyte(wire, open_page):
+    torch.manual_seed(0)
+    X, y = torch.rand(32, 3, 64, 64), (torch.rand(32, 14) > 0.7).float()
+    model = nn.Sequential(nn.Conv2d(3, 256, 3, 1, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(256, 14))
+    names = [f"finding {number}" for number in range(14)]
+    session = Session(model, train=(X, y), valid=(X, y), classes=names, batch_size=16)
+    session.step(2)
+    session.evaluate()
+    board = Dashboard(session, show="full")
+    # Noise at rest: 256 maps as large as they may be, in which nothing can be compressed.
+    board.activations.wish("selected_layer", "0")
+    for part in board.parts():
+        open_page(part, eager=True)
+    assert len(board.activations.maps) > 100_000
+    data, _ = board._repr_mimebundle_()
+    state = {"application/vnd.jupyter.widget-state+json": Widget.get_manager_state(drop_defaults=True)}
+    cell = nbformat.v4.new_code_cell("board", outputs=[nbformat.v4.new_output("display_data", data=data)])
+    written = nbformat.v4.new_notebook(cells=[cell], metadata={"widgets": state})
+    assert len(nbformat.writes(written)) < 1_000_000
+    board.close()
+    session.close()
