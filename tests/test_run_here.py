@@ -51,13 +51,17 @@ def test_a_run_here_has_the_weights_of_one_in_the_background(trained):
     assert threads == {threading.main_thread()}
 
 
-def test_parts_by_steps_by_time_and_on_a_thread_make_the_same_run(trained):
+def test_parts_by_steps_and_by_time_make_the_same_run(trained):
     session = make()
     assert (session.run_here(3).steps, session.status) == (3, "paused")
-    session.run_here(seconds=1e-3)
-    assert session.status == "paused"
-    session.start()
-    check(session.run_here(), trained)  # takes over what is under way
+    assert (session.run_here(seconds=1e-6).steps, session.status) == (4, "paused")
+    check(session.run_here(), trained)
+
+
+def test_a_run_under_way_in_the_background_is_taken_over():
+    session, other = make(epochs=10**6), make(epochs=10**6)
+    session.start().run_here(3)
+    assert session.status == "paused" and torch.equal(weights(session), weights(other.step(session.steps)))
 
 
 def test_what_the_page_asks_for_amid_it_is_done_and_disturbs_nothing(trained, monkeypatch):
@@ -78,10 +82,17 @@ def test_what_the_page_asks_for_amid_it_is_done_and_disturbs_nothing(trained, mo
 
 def test_a_pause_by_another_thread_ends_it_and_it_goes_on_where_it_was(trained):
     session = make()
-    session.observe(lambda c: c["new"] == 5 and threading.Thread(target=session.pause).start(), names="steps")
-    session._run.loop.before_step, hand_on = lambda: session._run._publish() or hand_on(), session._run.loop.before_step
+
+    def pause(*_):
+        if session.steps == 5 and session.status == "running":
+            other = threading.Thread(target=lambda: session.pause(wait=False))
+            other.start()
+            other.join()
+
+    hook = session.model.register_forward_hook(pause)
     session.run_here()
-    assert session.status == "paused" and session.steps < 12
+    hook.remove()
+    assert (session.status, session.steps) == ("paused", 6)
     check(session.run_here(), trained)
 
 
@@ -164,6 +175,7 @@ torch.save(ways, FOLDER + "/ways.pt")
 """
 
 
+@pytest.mark.slow
 def test_a_host_without_threads_trains_in_every_way_with_the_same_weights(trained, tmp_path):
     code = f"FOLDER = {str(tmp_path)!r}\n{THREADLESS}"
     done = subprocess.run(

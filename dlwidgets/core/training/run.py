@@ -753,10 +753,10 @@ class Run:
         orders, worker, loop = self.orders, self.worker, self.loop
         if not self._goes_on:
             self._begin_burst()
-        self._goes_on = False
+        self._goes_on, began = False, loop.steps
         worker.begun()
         while True:
-            if not worker.slice_over():
+            if not worker.slice_over(began != loop.steps):
                 self._let_in()
             worker.do_jobs(hold=not (self._running and orders.going))
             if not (self._running and orders.going):
@@ -765,7 +765,7 @@ class Run:
                     self._end_run(orders.ending)
                 return
             worker.deliver()
-            if worker.slice_over():
+            if worker.slice_over(began != loop.steps):
                 self._goes_on = True
                 return
             try:

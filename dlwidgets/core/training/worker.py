@@ -98,9 +98,12 @@ class Worker:
         """Whether jobs wait."""
         return bool(self._jobs or self._looks)
 
-    def slice_over(self) -> bool:
-        """Say whether a burst is to end, though steps are wanted."""
-        return self._until < math.inf and time.monotonic() >= self._until
+    def slice_over(self, took: bool = True) -> bool:
+        """Say whether a burst is to end, though steps are wanted.
+
+        A slice that is to take steps is not over before it `took` one, however long it took to begin.
+        """
+        return self._until == -math.inf or (took and self._until < math.inf and time.monotonic() >= self._until)
 
     def wake(self) -> None:
         """Have a burst done; return once it is under way."""
@@ -283,8 +286,9 @@ class Worker:
         """
         if self.here:
             return False  # asked from an observer: waiting for itself would wait for ever
-        end = math.inf if timeout is None else time.monotonic() + timeout
-        while not self.idle and (until is None or not until()) and (left := end - time.monotonic()) > 0:
+        left = math.inf if timeout is None else timeout
+        end = time.monotonic() + left
+        while not self.idle and (until is None or not until()) and left > 0:
             if self._drives():
                 self._drive_for(left if until is None else min(left, _OFTEN), meanwhile)
             else:
@@ -294,6 +298,7 @@ class Worker:
                         self._change.wait(min(left, 0.1))
                 if meanwhile is not None:
                     meanwhile()
+            left = end - time.monotonic()
         return self.idle
 
     def _drives(self) -> bool:
