@@ -20,6 +20,7 @@ ARTEFACTS = Path(__file__).parent / "artefacts"
 
 #: What a host itself says at every start, with no widget on the page.
 _NOISE = (
+    "Could not restore the debugger state",  # asked of a kernel that ends before it has answered
     "reading 'schema'",  # Notebook 7.6 loads the settings of a plugin that it leaves out
     "reading 'Queue'",  # the widgets of ipywidgets 8.1.0 ask MathJax 3 for what its version 2 had
 )
@@ -112,6 +113,18 @@ class Lab:
 
     def open(self, notebook: Path | Sequence[str], name: str = "") -> Page:
         """Open a notebook: a file, copied to the server's folder, or the sources of its code cells."""
+        self._write(notebook, name)
+        return self.open_page()
+
+    def open_too(self, cells: Sequence[str]) -> None:
+        """Open another notebook in the same page of JupyterLab, in front."""
+        self._forget_kernel()
+        self._write(cells)
+        self._opened.add(self.path)
+        self.command("docmanager:open", path=self.path)
+        self._wait_until_ready()
+
+    def _write(self, notebook: Path | Sequence[str], name: str = "") -> None:
         if isinstance(notebook, Path):
             self.path = name or notebook.name
             shutil.copyfile(notebook, self.server.root / self.path)
@@ -122,7 +135,6 @@ class Lab:
                 "name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python",
             }  # fmt: skip
             nbformat.write(written, self.server.root / self.path)
-        return self.open_page()
 
     def open_page(self, workspace: str = "") -> Page:
         """Open a page on the notebook; its kernel is started, or found again where it already runs.
