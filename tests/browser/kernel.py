@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pytest
 import zmq
 from jupyter_client.session import Session as Messages
 
@@ -89,6 +91,8 @@ class Kernel:
             raise RuntimeError(f"{code} in the kernel: {reply.get('ename')}: {reply.get('evalue')}")
 
     def _subshell(self) -> str:
+        if version("ipykernel").startswith("6."):
+            pytest.skip("ipykernel 6 has no subshells: while a cell runs, its kernel answers nobody")
         if self.subshell is None:
             reply = self._ask_again(self.control, "create_subshell_request")
             if reply.get("status") != "ok":
