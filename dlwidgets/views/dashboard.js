@@ -1,5 +1,5 @@
 // The dashboard's tabs, and its switch between one view at a time and all: which parts are shown is the page's own decision.
-import { decision, gravity, hostOf, listen, live, make, makeButton, makeOffer, say, whole, wishes } from "./front.js";
+import { decision, gravity, listen, live, make, makeButton, makeOffer, say, whole, wishes } from "./front.js";
 
 /** The views of which "simple" shows one, and what they are called. */
 const TABS = /** @type {[string, string][]} */ ([["confusion", "Confusion"], ["activations", "Activations"], ["layers", "Layers"], ["finetune", "Fine-tuning"], ["doctor", "Doctor"]]);
@@ -65,7 +65,7 @@ export default {
   render(/** @type {{model: import("./front.js").Model, el: HTMLElement, signal: AbortSignal}} */ { model, el, signal }) {
     el.classList.add("dlw", "dlw-tabs");
     const id = `dlw-dash-${++dashboards}-${Math.random().toString(36).slice(2)}`;
-    let repaint = () => {}, waited = 0, followed = false;
+    let repaint = () => {}, waited = 0;
     /** The dashboard around it, whose width counts also while this is out of sight. @type {HTMLElement | null} */
     let around = null;
     const widths = new ResizeObserver(() => around?.toggleAttribute("data-wide", around.clientWidth >= WIDE));
@@ -86,8 +86,7 @@ export default {
     });
     const list = make("div", { role: "tablist", class: "dlw-tablist", "aria-label": "Views" }, ...tabs.map(({ node }) => node));
     const full = makeButton("", () => show.set(show.get() === "full" ? "simple" : "full"), signal);
-    const beside = makeButton("beside", () => hostOf()?.beside(el, model.get("board")), signal, { title: "Open this dashboard in a tab beside the notebook" });
-    el.append(worst.node, make("div", { class: "dlw-tabs-line" }, list, make("span", { class: "dlw-tabs-tools" }, full, beside)), note);
+    el.append(worst.node, make("div", { class: "dlw-tabs-line" }, list, make("span", { class: "dlw-tabs-tools" }, full)), note);
     listen(list, "keydown", (event) => {
       const name = tabAt(event.key, tab.get());
       if (!name || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
@@ -113,7 +112,6 @@ export default {
       chosen.title = of === seen ? "" : "Chosen elsewhere: its maps are here";
       say(full, simple ? "full" : "simple");
       full.title = simple ? "Show all views, one below the other" : "Show one of the views at a time, in tabs";
-      beside.hidden = !hostOf()?.beside || !model.get("board") || Boolean(el.closest(".dlw-beside"));
       say(note, model.get("problem") || want.refusal);
       const board = el.closest(".dlw-dash");
       if (!(board instanceof HTMLElement)) return;
@@ -122,7 +120,6 @@ export default {
       if (board !== around) { around = board; widths.disconnect(); widths.observe(board); }
       board.toggleAttribute("data-wide", board.clientWidth >= WIDE);
       if (!namePanels(board, id, simple) && waited++ < WAITED) repaint();
-      if (!followed && model.get("board")) { followed = true; hostOf()?.follow?.(el, model.get("board")); }
     };
     repaint = live({ model, el, signal, draw });
     // The element joins the page after this call; only then is the dashboard around it known.

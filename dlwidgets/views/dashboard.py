@@ -41,7 +41,6 @@ class Tabs(View):
     watches = ("selected_layer", "selected_sample", "findings", "status", "pulse")
     show = Unicode(help='"simple": one view, in tabs; "full": all').tag(sync=True)
     tab = Unicode(help="the view that is shown, of those in tabs").tag(sync=True)
-    board = Unicode(help="model id of the dashboard, for a page that shows it elsewhere").tag(sync=True)
     chosen = Unicode(help="what the activation browser looks at, in words").tag(sync=True)
     worst = Dict(help="the worst finding, see `Doctor.worst`; or line: what was checked").tag(sync=True)
     lasting = Int(help="how many findings last").tag(sync=True)
@@ -49,7 +48,7 @@ class Tabs(View):
     def __init__(self, session: Session, show: str, opened: Callable[[str], None], doctor: Doctor) -> None:
         self._opened, self._doctor = opened, doctor
         doctor.changed = self.refresh
-        self._kept = {"show": show, "tab": TABS[0], "board": ""}
+        self._kept = {"show": show, "tab": TABS[0]}
         super().__init__(session)
 
     def project(self) -> dict[str, Any]:
@@ -73,11 +72,6 @@ class Tabs(View):
         self.refresh()
         if changed and name == "show":
             self._opened(value)
-
-    def belong(self, model_id: str) -> None:
-        """Note which widget the dashboard is."""
-        self._kept["board"] = model_id
-        self.refresh()
 
     def kept(self, name: str) -> str:
         """Return what is shown: of "show" or "tab"."""
@@ -120,7 +114,6 @@ class Dashboard(Arranged):
         self._rows = [steer.add_class("dlw-row"), look.add_class("dlw-row")]
         super().__init__([self.training.bar, steer, self._tabs, self.doctor, self.layers, look, self.finetune])
         self.add_class("dlw-dash")
-        self._tabs.belong(str(self.model_id))
         self.doctor.opens = lambda tab: self._tabs.wish("tab", tab)
 
     @property

@@ -88,7 +88,7 @@ export function live({ model, el, signal, draw }) {
 }
 
 /** What our extension of JupyterLab does for views, where it is installed and on. @returns {any} */
-export function hostOf() { return Reflect.get(globalThis, "dlwidgets"); }
+function hostOf() { return Reflect.get(globalThis, "dlwidgets"); }
 
 /**
  * One view's talk with the kernel about its pictures: hello when it opens, and which it has drawn.
@@ -219,12 +219,12 @@ function watchKernel(model, el, signal) {
 function showLost(model, el) {
   const cut = "jupyter-widgets-disconnected";
   let host = el;
-  for (let up = el.parentElement; up; up = up.parentElement) if (/(^|\s)dlw-(?!beside)/.test(up.className)) host = up;
+  for (let up = el.parentElement; up; up = up.parentElement) if (/(^|\s)dlw-/.test(up.className)) host = up;
   if (!lost.has(model) && el.closest(`.${cut}`)) lost.set(model, page.ended.get(kernelOf(model)) ?? "saved");
   const why = lost.get(model) ?? "", before = host.dataset.dlwLost ?? "";
   if (!why && !before) return;
   if (why) host.dataset.dlwLost = why; else delete host.dataset.dlwLost;
-  host.setAttribute("data-dlw-said", lostWords(why, Boolean(el.closest(".jp-NotebookPanel"))));
+  host.setAttribute("data-dlw-said", lostWords(why, Boolean(el.closest(".jp-NotebookPanel, .dlwidgets-beside"))));
   // A view that was not drawn yet looked like a control.
   for (const control of host.querySelectorAll(`.${cut}`)) control.toggleAttribute("inert", Boolean(why) && !control.matches(".dlw, :has(.dlw)"));
   for (const child of host.children) child.toggleAttribute("inert", isDead(why) && !child.matches(".dlw-tabs"));

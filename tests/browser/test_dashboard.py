@@ -11,7 +11,7 @@ from .panel import Panel
 
 BOARD = "session = new_session(evaluate_every=30); board = dlw.Dashboard(session{}); board"
 #: What sticks out of the dashboard at the right, by its class; what may scroll sideways keeps it inside.
-_STICKS_OUT = """(board) => {
+STICKS_OUT = """(board) => {
     const right = board.getBoundingClientRect().right + 1;
     const scrolls = (node) => node !== board && (/auto|scroll|hidden/.test(getComputedStyle(node).overflowX) || scrolls(node.parentElement));
     return [...board.querySelectorAll("*")].filter((node) => node.offsetParent && node.getBoundingClientRect().right > right
@@ -40,7 +40,7 @@ def test_the_full_dashboard_fits_the_page_in_either_theme(desk, theme, width):
         expect(board.locator(".dlw-confusion .dlw-head")).to_contain_text("after step 90")
         expect(board.locator(".dlw-activations .dlw-act-moment")).to_contain_text("step 90")
         desk.screenshot(f"dashboard-{width}-{theme}", of=board)
-        assert board.evaluate(_STICKS_OUT) == []
+        assert board.evaluate(STICKS_OUT) == []
         # The colours are those of the theme.
         for view in board.locator(".dlw").all():
             expect(view).to_have_attribute("data-theme", theme)
@@ -60,7 +60,7 @@ def test_at_first_sight_there_is_one_screen_with_one_view_in_tabs(desk):
         for name in ("doctor", "activations", "layers", "fine-tuning", "confusion"):
             board.get_by_role("tab", name=name).click()
             expect(board.get_by_role("tabpanel")).to_have_count(1)
-            assert board.evaluate(_STICKS_OUT) == [], (width, name)
+            assert board.evaluate(STICKS_OUT) == [], (width, name)
             if width == 700:
                 continue
             # A table has a mark to click in each of its rows.
@@ -134,31 +134,3 @@ def test_tabs_and_folds_are_the_pages_own_while_a_cell_keeps_the_kernel_busy(des
         (desk.server.root / "go-on").touch()
         desk.wait_for_cells()
     desk.wait_until("(board.show, board.tab) == ('simple', 'layers')")
-
-
-def test_a_button_opens_the_live_dashboard_beside_the_notebook(desk):
-    page = desk.page
-    page.set_viewport_size({"width": 1280, "height": 800})
-    desk.run_cell(BOARD.format(""))
-    desk.run_cell("while session.steps < 5: time.sleep(0.05)", 1, wait=False)
-    # The kernel is busy, and is not needed for it.
-    page.locator(".dlw-dash").get_by_role("button", name="beside").click()
-    beside = page.locator(".dlw-beside .dlw-dash")
-    expect(beside.get_by_role("tab", name="Layers")).to_be_visible()
-    expect(beside.get_by_role("button", name="beside")).to_be_hidden()
-    expect(desk.cell(0)).to_be_visible()
-    beside.locator(".dlw-step").click()
-    desk.wait_until("session.steps == 1", busy=True)
-    expect(beside.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 1")
-    beside.locator(".dlw-resume").click()
-    desk.wait_for_cells()
-    desk.screenshot("dashboard-beside")
-    assert beside.evaluate(_STICKS_OUT) == []
-    beside.get_by_role("tab", name="Layers").click()
-    desk.wait_until("board.tab == 'layers'")
-    # Pressed once more it is the same tab.
-    page.locator(".jp-Notebook .dlw-dash").get_by_role("button", name="beside").click()
-    expect(page.locator(".dlw-beside .dlw-dash")).to_have_count(1)
-    page.locator(".lm-TabBar-tab", has_text="dlwidgets").locator(".lm-TabBar-tabCloseIcon").click()
-    expect(beside).to_have_count(0)
-    expect(page.locator(".jp-Notebook .dlw-dash").get_by_role("tabpanel", name="Layers")).to_be_visible()

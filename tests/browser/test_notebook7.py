@@ -36,3 +36,14 @@ def test_the_dashboard_is_alive_in_notebook_7_and_answers_to_mouse_and_keyboard(
     page.locator(".dlw-conf-scores input").press("ArrowLeft")
     notebook7.wait_until("session.thresholds == 0.499")
     everything_is_alive(notebook7.reload())
+    # Beside the notebook, at the right, with half of the width; there again after a reload.
+    notebook7.cell(0).get_by_role("button", name="Open this Dashboard beside the notebook").click()
+    beside = page.locator(".dlwidgets-beside")
+    for _ in range(2):
+        expect(beside.locator(".dlw-bar")).to_be_visible()
+        expect(notebook7.cell(0).locator(".dlw-dash")).to_be_hidden()
+        notebook7.wait_for(lambda: beside.bounding_box()["width"] > 600, "half of the width")
+        notebook7.reload()
+    notebook7.cell(0).get_by_role("button", name="Show here").click()
+    expect(beside).to_have_count(0)
+    expect(notebook7.cell(0).locator(".dlw-bar")).to_be_visible()

@@ -479,18 +479,18 @@ def test_a_kernel_that_is_gone_is_said_in_one_sentence_over_the_last_picture(des
         assert after == before | {"y": after["y"]} and 20 < moved < 60, (before, after)
     assert "Loading widget" not in desk.page.locator(".jp-Notebook").inner_text()
     # Run again, the cell has the view of the new kernel, and so has a tab that was opened beside it.
-    desk.page.get_by_role("button", name="beside").click()
-    beside = desk.page.locator(".dlw-beside")
+    desk.cell(0).get_by_role("button", name="beside the notebook").click()
+    beside = desk.page.locator(".dlwidgets-beside")
     expect(beside.locator("[data-dlw-lost=restarted]")).to_be_visible()
     desk.kernel.execute(PREPARED)
     desk.run_cell(source)
     desk.run_cell("1", 1)
     desk.kernel.execute("session.step(3)")
-    desk.cell(0).scroll_into_view_if_needed()
-    for place in (desk.cell(0), beside):
-        expect(place.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 3")
-    desk.page.locator(".lm-TabBar-tab", has_text="dlwidgets").locator(".lm-TabBar-tabCloseIcon").click()
+    expect(beside.locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 3")
+    beside.get_by_role("button", name="Close").click()
     expect(beside).to_have_count(0)
+    desk.cell(0).scroll_into_view_if_needed()
+    expect(desk.cell(0).locator(".dlw-head-part .dlw-figure").nth(1)).to_have_text("step 3")
     assert desk.page.evaluate(_LOST) == {"said": [], "chains": 0, "reached": 0}
     # A kernel that ends for good, without telling the widgets.
     desk.kernel.execute("del session, board")

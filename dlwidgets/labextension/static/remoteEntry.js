@@ -23,10 +23,10 @@
       "@jupyterlab/statusbar", "@jupyterlab/console",
     ];
     const [
-      { ILabShell }, { INotebookTracker }, { MainAreaWidget, ICommandPalette, Notification }, { Panel, Widget, Menu }, { IRenderMimeRegistry }, { IJupyterWidgetRegistry },
-      { IStatusBar }, { IConsoleTracker },
+      { ILabShell, ILayoutRestorer }, { INotebookTracker }, { ICommandPalette, Notification, WidgetTracker }, { Panel, Widget, Menu }, { IRenderMimeRegistry },
+      { IJupyterWidgetRegistry }, { IStatusBar }, { IConsoleTracker },
     ] = await Promise.all(names.map(shared));
-    const [{ openBeside, follow }, { keepAlive }, { watchKernels }, { addStatus }, { addCommands }] =
+    const [{ standBeside }, { keepAlive }, { watchKernels }, { addStatus }, { addCommands }] =
       await Promise.all(["beside", "pictures", "kernels", "status", "commands"].map(part));
     /** What all plugins know of the kernels. @type {any} */
     let kernels;
@@ -47,17 +47,15 @@
     };
     const plugin = {
       // After what draws widgets is there. Voila loads extensions too, and has no notebooks.
-      id: "dlwidgets:beside", autoStart: true, requires: [], optional: [INotebookTracker, IRenderMimeRegistry, IJupyterWidgetRegistry, ILabShell],
-      /** @param {any} app @param {any} tracker @param {any} rendermime @param {any} _widgets @param {any} shell none in Notebook 7, which shows one document */
-      activate(app, tracker, rendermime, _widgets, shell) {
+      id: "dlwidgets:beside", autoStart: true, requires: [],
+      optional: [INotebookTracker, IRenderMimeRegistry, IJupyterWidgetRegistry, ILabShell, ILayoutRestorer, ICommandPalette],
+      /** @param {any} app @param {any} tracker @param {any} rendermime @param {any} _widgets @param {any} shell none in Notebook 7, which shows one document
+       * @param {any} restorer @param {any} palette */
+      activate(app, tracker, rendermime, _widgets, shell, restorer, palette) {
         if (!tracker) return;
         keepAlive(rendermime.createRenderer("application/vnd.jupyter.widget-view+json"));
-        const host = { app, tracker, MainAreaWidget, Panel, kernels: kernelsOf(tracker) };
-        const beside = {
-          beside: (/** @type {Element} */ el, /** @type {string} */ id) => openBeside(host, el, id),
-          follow: (/** @type {Element} */ el, /** @type {string} */ id) => follow(host, el, id),
-        };
-        Object.assign(window, { dlwidgets: { keeps: true, ...(shell ? beside : {}) } });
+        standBeside({ app, tracker, shell, restorer, palette, kernels: kernelsOf(tracker), rendermime, Panel, Widget, WidgetTracker });
+        Object.assign(window, { dlwidgets: { keeps: true } });
       },
     };
     // Without this mark JupyterLab stays blank.
