@@ -5,8 +5,9 @@ For a release write the version in `dlwidgets/__init__.py` and in `dlwidgets/lab
 `git push origin v1.2.3`: `.github/workflows/release.yml` tests, builds, tries the wheel alone and publishes it.
 
 Once before the first: at the package index name this repository, that file and the environment `pypi` as a trusted
-publisher of `dlwidgets`; and put the repository's address into `pyproject.toml` as `[project.urls]`. `hatch_build.py`,
-which takes the links to our own files out of the long description, can then make them whole instead.
+publisher of `dlwidgets`; and put the repository's address into `pyproject.toml` as `[project.urls]`.
+`tests/long_description.py`, which takes the links to our own files out of the long description, can then make them
+whole instead.
 """
 
 from __future__ import annotations
