@@ -123,9 +123,13 @@ class Dashboard(Arranged):
             self.training, self.curves, self.doctor, self.layers, self.confusion, self.activations, self.finetune,
         )  # fmt: skip
 
-    @property
-    def _live(self) -> list[Any]:
-        return [*self.views[1:]]
+    def _in_marimo(self) -> list[Any]:
+        import marimo
+
+        if self.show == "full":
+            return [*self.views]
+        tabs = {"Fine-tuning" if name == "finetune" else name.capitalize(): getattr(self, name) for name in TABS}
+        return [self.training, self.curves, marimo.ui.tabs(tabs)]
 
     @property
     def show(self) -> str:

@@ -56,7 +56,7 @@ class Experiment(Arranged):
                 raise ValueError(f"Experiment shows no {quote_value(name)}; there are {known}.")
         self.training = TrainingPanel(session)
         self.views: dict[str, Any] = {name: VIEWS[name](session) for name in show if name in VIEWS}
-        controls = [name for name in show if name in CONTROLS]
+        self._controls = controls = [name for name in show if name in CONTROLS]
         for name in set(CONTROLS) - {*controls}:
             self.training.controls.add_class(f"dlw-without-{name.replace('_', '-')}")
         parts = [*([self.training.controls] if controls else []), *self.views.values()]
@@ -81,9 +81,8 @@ class Experiment(Arranged):
 
         return encode_png(stack_pixels([view.picture() for view in self._drawn]))
 
-    @property
-    def _live(self) -> list[Any]:
-        return [*self.views.values()]
+    def _in_marimo(self) -> list[Any]:
+        return [*self.training.elements(self._controls), *self.views.values()]
 
     @property
     def _drawn(self) -> list[Any]:

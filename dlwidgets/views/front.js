@@ -51,7 +51,7 @@ export function live({ model, el, signal, draw }) {
     if (!alive || !visible) return;
     // Not on the page yet, or hidden for a moment, as by a host that changes its theme: no observer tells of that.
     if (el.clientWidth === 0) { repaint(); return; }
-    el.dataset.theme = isDark() ? "dark" : "light";
+    el.dataset.theme = isDark(el) ? "dark" : "light";
     talk.paint(draw);
     showLost(model, el);
     // Of a view that is opened only now no picture ever came.
@@ -81,7 +81,7 @@ export function live({ model, el, signal, draw }) {
     talk.end();
   });
   keepKeys(el, signal);
-  el.dataset.theme = isDark() ? "dark" : "light";
+  el.dataset.theme = isDark(el) ? "dark" : "light";
   draw();
   talk.greet();
   return repaint;
@@ -173,6 +173,7 @@ function watchPlace(el, signal, changed, sighted) {
   sizes.observe(el);
   sights.observe(el);
   themes.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+  themes.observe(document.documentElement, { attributes: true, attributeFilter: ["class", "theme", "style"] });
   listen(window, "resize", changed, signal);
   listen(window.matchMedia("(prefers-color-scheme: dark)"), "change", changed, signal);
   signal.addEventListener("abort", () => { for (const one of [sizes, sights, themes]) one.disconnect(); });
@@ -224,7 +225,7 @@ function showLost(model, el) {
   const why = lost.get(model) ?? "", before = host.dataset.dlwLost ?? "";
   if (!why && !before) return;
   if (why) host.dataset.dlwLost = why; else delete host.dataset.dlwLost;
-  host.setAttribute("data-dlw-said", lostWords(why, Boolean(el.closest(".jp-NotebookPanel, .dlwidgets-beside"))));
+  host.setAttribute("data-dlw-said", lostWords(why, el.closest(".jp-NotebookPanel, .dlwidgets-beside") ? "notebook" : document.body.dataset.voila ? "app" : ""));
   // A view that was not drawn yet looked like a control.
   for (const control of host.querySelectorAll(`.${cut}`)) control.toggleAttribute("inert", Boolean(why) && !control.matches(".dlw, :has(.dlw)"));
   for (const child of host.children) child.toggleAttribute("inert", isDead(why) && !child.matches(".dlw-tabs"));
@@ -233,9 +234,9 @@ function showLost(model, el) {
 /** Whether nothing that a view offers can be done. @param {string | undefined} why no kernel answers */
 function isDead(why) { return Boolean(why) && why !== "saved"; }
 
-/** Why no kernel answers, and what to do, in one sentence. @param {string} why @param {boolean} menus whether the host is a notebook with menus */
-export function lostWords(why, menus) {
-  const run = menus ? "choose Run > Run All Cells" : "run all cells again, or reload the page";
+/** Why no kernel answers, and what to do, in one sentence. @param {string} why @param {"notebook" | "app" | ""} place what has menus, what has no cells, or another */
+export function lostWords(why, place) {
+  const run = place === "notebook" ? "choose Run > Run All Cells" : place === "app" ? "reload the page" : "run all cells again, or reload the page";
   if (why === "restarted") return `The kernel was restarted: ${run}.`;
   if (why === "gone") return `The kernel has ended: ${run}.`;
   if (why === "unreachable") return "The kernel cannot be reached: what it trains goes on there, and so does this view once it is back.";
@@ -377,19 +378,36 @@ function hear(model, event, call, signal) {
 /** Paints a colour to know it: hosts write theirs as rgb(), color(srgb ...), oklch() and more. @type {CanvasRenderingContext2D | null} */
 let dab = null;
 
-/** Whether the notebook's theme is dark. */
-export function isDark() {
-  const said = document.body.dataset.jpThemeLight;
-  if (said) return said === "false";
+/** How bright a colour is, 0 to 255; null where it lets through what is behind it. @param {string} colour */
+function brightness(colour) {
   dab ??= document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-  if (dab) {
-    dab.clearRect(0, 0, 1, 1);
-    dab.fillStyle = getComputedStyle(document.body).backgroundColor;
-    dab.fillRect(0, 0, 1, 1);
-    const [r, g, b, opacity] = dab.getImageData(0, 0, 1, 1).data;
-    if (opacity > 0) return 0.3 * r + 0.6 * g + 0.1 * b < 110;
+  if (!dab || /^transparent$|, 0\)$|\/ 0\)$/.test(colour)) return null;
+  dab.clearRect(0, 0, 1, 1);
+  dab.fillStyle = colour;
+  dab.fillRect(0, 0, 1, 1);
+  const [r, g, b, opacity] = dab.getImageData(0, 0, 1, 1).data;
+  return opacity < 128 ? null : 0.3 * r + 0.6 * g + 0.1 * b;
+}
+
+/**
+ * Whether what lies behind an element is dark. Jupyter and Colab say so; elsewhere what is there to see counts, since VS Code
+ * used to put white behind a widget of a dark page. @param {Element} el
+ */
+export function isDark(el) {
+  const jupyter = document.body.dataset.jpThemeLight;
+  if (jupyter) return jupyter === "false";
+  const colab = document.documentElement.getAttribute("theme");
+  if (colab) return colab === "dark";
+  /** @type {Element | null} */
+  let behind = el;
+  while (behind) {
+    const shade = brightness(getComputedStyle(behind).backgroundColor);
+    if (shade !== null) return shade < 110;
+    const root = behind.getRootNode();
+    behind = behind.parentElement ?? (root instanceof ShadowRoot ? root.host : null);
   }
-  return window.matchMedia("(prefers-color-scheme: dark)").matches;
+  // Nothing has a colour, as in VS Code, whose page lies on its window: its text can be read there.
+  return (brightness(getComputedStyle(document.body).color) ?? 0) > 128;
 }
 
 /** The value of a colour variable (`--dlw-blue`), for canvases. @param {Element} el @param {string} name */

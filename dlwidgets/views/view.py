@@ -452,19 +452,18 @@ def _sentence(error: Exception) -> str:
 class Arranged(Pictured, VBox):
     """Arranges views and controls of ipywidgets, which marimo does not show."""
 
-    @property
-    def _live(self) -> list[Any]:
-        """The views that are live in marimo too."""
+    #: Elements of marimo that stand for them, as long as they are shown: marimo itself keeps none alive.
+    _elements: Any = ()
+
+    def _in_marimo(self) -> list[Any]:
+        """Return what marimo shows instead, from top to bottom."""
         return []
 
     def _display_(self) -> Any:
-        """Return for marimo the live views, with a word on the controls."""
         import marimo
 
-        words = marimo.md(
-            "Controls need Jupyter; in marimo steer the run from a cell: `session.lr = 1e-4`, `session.pause()`."
-        )
-        return marimo.vstack([words, *(self._live or [marimo.image(self._still())])])
+        self._elements = self._in_marimo() or [marimo.image(self._still())]
+        return marimo.vstack(self._elements)
 
 
 class _Reminder:

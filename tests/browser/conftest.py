@@ -1,4 +1,4 @@
-"""Fixtures of the browser tests: a person at JupyterLab (`lab`, `desk`) or at Notebook 7 (`notebook7`)."""
+"""Fixtures of the browser tests: a person at JupyterLab (`lab`, `desk`), Notebook 7, Voila (`visitor`) or marimo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 # long as this package's tests, not the session: asyncio.run() works again in the tests that follow.
 playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright comes with dlwidgets[test]")
 
-from .lab import ARTEFACTS, Lab  # noqa: E402
+from .lab import ARTEFACTS, Lab, Visitor  # noqa: E402
 from .server import PATIENCE, Server  # noqa: E402
 
 _FLAGS = [
@@ -99,12 +99,26 @@ def notebook_server(tmp_path_factory) -> Iterator[Server]:
     yield from _serve("notebook", tmp_path_factory.mktemp("notebook"))
 
 
+@pytest.fixture(scope="package")
+def voila_server(tmp_path_factory) -> Iterator[Server]:
+    """Voila, shared by the tests of this folder."""
+    pytest.importorskip("voila", reason="Voila comes with dlwidgets[test]")
+    yield from _serve("voila", tmp_path_factory.mktemp("voila"))
+
+
+@pytest.fixture(scope="package")
+def marimo_server(tmp_path_factory) -> Iterator[Server]:
+    """marimo, shared by the tests of this folder."""
+    pytest.importorskip("marimo", reason="marimo comes with dlwidgets[test]")
+    yield from _serve("marimo", tmp_path_factory.mktemp("marimo"))
+
+
 def _sit_down(
-    browser: playwright_api.Browser, server: Server, request: pytest.FixtureRequest
+    browser: playwright_api.Browser, server: Server, request: pytest.FixtureRequest, kind: type[Lab] = Lab
 ) -> Iterator[Lab]:
     context = browser.new_context(viewport=VIEWPORT)
     context.set_default_timeout(_MILLISECONDS)
-    person = Lab(server, context)
+    person = kind(server, context)
     yield person
     failed = request.node.stash.get(_failed, False)
     try:
@@ -137,6 +151,18 @@ def lab(browser, lab_server, request) -> Iterator[Lab]:
 def notebook7(browser, notebook_server, request) -> Iterator[Lab]:
     """A person at Notebook 7, with a fresh browser window and no kernel running."""
     yield from _sit_down(browser, notebook_server, request)
+
+
+@pytest.fixture
+def visitor(browser, voila_server, request) -> Iterator[Lab]:
+    """A person who opens a notebook as an app in Voila."""
+    yield from _sit_down(browser, voila_server, request, Visitor)
+
+
+@pytest.fixture
+def marimo(browser, marimo_server, request) -> Iterator[Lab]:
+    """A person who opens an app of marimo."""
+    yield from _sit_down(browser, marimo_server, request, Visitor)
 
 
 @pytest.fixture(scope="package")

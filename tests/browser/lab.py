@@ -23,6 +23,7 @@ _NOISE = (
     "Could not restore the debugger state",  # asked of a kernel that ends before it has answered
     "reading 'schema'",  # Notebook 7.6 loads the settings of a plugin that it leaves out
     "reading 'Queue'",  # the widgets of ipywidgets 8.1.0 ask MathJax 3 for what its version 2 had
+    "fontawesome",  # Voila takes the icons of ipywidgets from the network
 )
 
 # The open notebook is found by its path: the widgets of the main area are restored one after another.
@@ -146,13 +147,13 @@ class Lab:
         self._page = self.context.new_page()
         self._page.on("console", self._note_console)
         self._page.on("pageerror", lambda error: self._complain(f"uncaught: {error.stack or error}"))
-        if self.server.application == "notebook":
-            address = f"notebooks/{self.path}"
-        else:
-            address = f"lab/workspaces/{workspace or self.workspace}/tree/{self.path}"
-        self._page.goto(f"{self.server.url}/{address}?token={TOKEN}")
+        self._page.goto(f"{self.server.url}/{self._address(workspace or self.workspace)}")
         self._wait_until_ready()
         return self._page
+
+    def _address(self, workspace: str) -> str:
+        where = "notebooks" if self.server.application == "notebook" else f"lab/workspaces/{workspace}/tree"
+        return f"{where}/{self.path}?token={TOKEN}"
 
     def reload(self) -> Page:
         """Save the notebook and reload the page; the kernel goes on."""
@@ -336,3 +337,24 @@ class Lab:
         self._forget_kernel()
         self.context.close()
         self.server.end_sessions(self._opened)
+
+
+class Visitor(Lab):
+    """A person at an app: what a notebook shows, in Voila or marimo, once its cells have run, with a kernel of its own.
+
+    `theme` is the one that the app is opened in, "light" or "dark".
+    """
+
+    theme = "light"
+
+    def _address(self, workspace: str) -> str:
+        if self.server.application == "marimo":
+            return ""
+        return f"voila/render/{self.path}?theme={self.theme}"
+
+    def _wait_until_ready(self) -> None:
+        self.page.locator(".dlw").first.wait_for()
+
+    def close(self) -> None:
+        """Leave the app; its kernel ends with the server."""
+        self.context.close()

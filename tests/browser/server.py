@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -78,8 +79,41 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _jupyter(port: int, root: Path) -> tuple[list[str], str]:
+    options = [
+        f"--port={port}",
+        "--ServerApp.ip=127.0.0.1",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={TOKEN}",
+        f"--ServerApp.root_dir={root}",
+        "--no-browser",
+        "--expose-app-in-browser",
+        "--allow-root",
+    ]
+    return options, f"api/status?token={TOKEN}"
+
+
+def _voila(port: int, root: Path) -> tuple[list[str], str]:
+    # The extensions of a whole JupyterLab want more than Voila has, and say so.
+    wanted = "--VoilaConfiguration.extension_allowlist="
+    names = ("dlwidgets", "anywidget", "@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8")
+    options = [str(root), f"--port={port}", "--Voila.ip=127.0.0.1", "--no-browser", *(wanted + name for name in names)]
+    return options, ""
+
+
+def _marimo(port: int, root: Path) -> tuple[list[str], str]:
+    app = root / "app.py"  # the one that is served, whatever is written there until it is opened
+    app.write_text("import marimo\napp = marimo.App()\n")
+    options = ["run", str(app), "--headless", "--no-token", f"--port={port}", "--host=127.0.0.1"]
+    return options, "health"
+
+
+#: Application -> its options, and an address that answers once it listens.
+_STARTS = {"jupyterlab": _jupyter, "notebook": _jupyter, "voila": _voila, "marimo": _marimo}
+
+
 class Server:
-    """JupyterLab or Notebook 7, running from construction until `close()`.
+    """JupyterLab, Notebook 7, Voila or marimo, running from construction until `close()`.
 
     `root` is the folder whose notebooks it serves, `home` the one that stands in for the person's.
     """
@@ -96,20 +130,11 @@ class Server:
         # As an installation puts it into the environment's folder.
         extension = home / "data" / "labextensions" / "dlwidgets"
         extension.parent.mkdir(parents=True)
-        extension.symlink_to(Path(__file__).parents[2] / "dlwidgets" / "labextension")
+        shutil.copytree(Path(__file__).parents[2] / "dlwidgets" / "labextension", extension)  # Voila serves no links
         self.log = home / f"{application}.log"
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
-        options = [
-            f"--port={port}",
-            "--ServerApp.ip=127.0.0.1",
-            "--ServerApp.port_retries=0",
-            f"--IdentityProvider.token={TOKEN}",
-            f"--ServerApp.root_dir={self.root}",
-            "--no-browser",
-            "--expose-app-in-browser",
-            "--allow-root",
-        ]
+        options, answering = _STARTS[application](port, self.root)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", application, *options],
@@ -119,7 +144,7 @@ class Server:
                 stderr=subprocess.STDOUT,
             )
         try:
-            wait_for_answer(f"{self.url}/api/status?token={TOKEN}", self.process)
+            wait_for_answer(f"{self.url}/{answering}", self.process)
         except BaseException:
             self.close()
             print(self.log.read_text(errors="replace"))

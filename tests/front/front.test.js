@@ -95,9 +95,10 @@ test("time that is not known, or not to end, is a dash", () => {
 
 test("what is said of a kernel that is gone names the menu only where there is one", () => {
   for (const why of ["restarted", "gone", "unreachable", "saved"]) {
-    assert.match(lostWords(why, true), /^[A-Z][^.]*\.$/, "one sentence");
-    assert.doesNotMatch(lostWords(why, false), /Run >/);
+    assert.match(lostWords(why, "notebook"), /^[A-Z][^.]*\.$/, "one sentence");
+    assert.doesNotMatch(lostWords(why, ""), /Run >/);
   }
-  assert.match(lostWords("restarted", true), /Run > Run All Cells/);
-  assert.equal(lostWords("", true), "");
+  assert.match(lostWords("restarted", "notebook"), /Run > Run All Cells/);
+  assert.match(lostWords("gone", "app"), /: reload the page\.$/);
+  assert.equal(lostWords("", "notebook"), "");
 });

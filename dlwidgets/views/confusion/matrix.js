@@ -87,7 +87,7 @@ export function classMatrix({ signal }) {
 
   /** @param {ArrayLike<number>} matrix C x C @param {string[]} names @param {number[]} order @param {string} normalise @param {number} width */
   function draw(matrix, names, order, normalise, width) {
-    const n = names.length, dark = isDark(), key = `${normalise} ${width} ${dark} ${window.devicePixelRatio} ${order}`;
+    const n = names.length, dark = isDark(node), key = `${normalise} ${width} ${dark} ${window.devicePixelRatio} ${order}`;
     if (painted === key && drawn?.matrix === matrix) return;
     painted = key;
     const layout = matrixLayout(width, n), sums = sumsOf(matrix, n), { left, top, cell } = layout;

@@ -220,7 +220,7 @@ function tileLines(node) {
       canvases.push(canvas);
       node.append(canvas);
     }
-    const family = getComputedStyle(node).fontFamily, half = Math.floor((w - TILE.sides - 1) / 2), dark = isDark();
+    const family = getComputedStyle(node).fontFamily, half = Math.floor((w - TILE.sides - 1) / 2), dark = isDark(node);
     const ink = { ...inks(node, "blue", "orange", "ink", "fill"), font: `11px ${family}`, fine: `9.5px ${family}` }, largest = picture.cells.reduce((most, n) => Math.max(most, n), 0);
     const shares = picture.normalise !== "none" && sharesFit(ruler, half, largest, ink);
     const style = [shares, shownBy(picture.metrics, picture.sort), picture.normalise, picture.pinned, picture.cell, picture.each, w, columns, ring, window.devicePixelRatio,

@@ -49,13 +49,15 @@ class StatusLine(PanelPart):
     watches = ("pulse", "status", "error", "epochs")
     run = Dict(
         help="title, about, status, epoch, epochs, steps, share, rate, left, samples (a second), memory, "
-        "device_memory [bytes], undo (what would be taken back, or empty), trial (number, count, taken, steps) or None"
+        "device_memory [bytes], undo (what would be taken back, or empty), "
+        "locked (whether Undo is), trial (number, count, taken, steps) or None"
     ).tag(sync=True)
     error = Unicode(help="why the run failed, one sentence").tag(sync=True)
     trace = Unicode(help="the traceback of the failure").tag(sync=True)
     said = Unicode(help="why a button did not do what it says, one sentence").tag(sync=True)
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, restrictions: Restrictions) -> None:
+        self._restrictions = restrictions
         # Neither changes, and counting parameters is too slow to do at every picture.
         self._names = {"title": type(session.model).__name__, "about": describe_session(session)}
         #: The sentence of `said`, and of what moment it is.
@@ -78,7 +80,7 @@ class StatusLine(PanelPart):
             "samples": rate and rate * batch, "memory": self._resident[0],
             "device_memory": torch.cuda.memory_allocated(session.device) if on_gpu else None,
             "trial": trial_under_way(session),
-            "undo": describe_change(session),
+            "undo": describe_change(session), "locked": "undo" in self._restrictions.locked,
         }  # fmt: skip
         sentence, moment = self._saying
         said = sentence if moment in ((session.steps, len(session.changes)), session.status) else ""

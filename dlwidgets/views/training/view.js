@@ -79,8 +79,8 @@ function head(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
       if (key) button.setAttribute("aria-keyshortcuts", key);
       if (!button.matches(".dlw-undo")) continue;
       // Not disabled: that would take the focus away, and with it the keys.
-      button.setAttribute("aria-disabled", String(!run.undo));
-      button.title = run.undo ? `Take the last change back: ${run.undo}` : "Nothing was changed yet";
+      button.setAttribute("aria-disabled", String(!run.undo || run.locked));
+      button.title = run.locked ? "Undo is locked in this panel" : run.undo ? `Take the last change back: ${run.undo}` : "Nothing was changed yet";
     }
     shut(panel, run.status === "trying");
     if (panel.dataset.dlwStatus === run.status) return;

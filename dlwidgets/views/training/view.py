@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -16,6 +16,7 @@ from ...session import Session
 from ..buttons import begin, toggle
 from ..limits import Restrictions
 from ..view import Arranged, answer_anywhere, close_widgets
+from .elements import build_elements
 from .presets import PRESETS, Preset, check_presets
 from .sections import Sections
 from .status import ControlFacts, StatusLine
@@ -90,7 +91,7 @@ class TrainingPanel(Arranged):
         self.session = session
         #: Its ranges and locks, which another panel beside it may share.
         self.restrictions = restrictions
-        self._head, self._facts = StatusLine(session), ControlFacts(session, restrictions)
+        self._head, self._facts = StatusLine(session, restrictions), ControlFacts(session, restrictions)
         self._sections = Sections(session, restrictions, PRESETS if presets is None else presets)
         for part in (self._head, self._facts, self._sections):
             part.press = self._press
@@ -174,8 +175,8 @@ class TrainingPanel(Arranged):
             for name in ("lr", "batch_size", "clip", "limit"):
                 wish = "clip" if name == "limit" else name
                 getattr(self, name).disabled = wish in locked or bool(session.why_not(wish))
-        self._facts.refresh()
-        self._sections.refresh()
+        for part in (self._head, self._facts, self._sections):
+            part.refresh()
 
     @contextlib.contextmanager
     def _setting(self) -> Iterator[None]:
@@ -185,6 +186,16 @@ class TrainingPanel(Arranged):
             yield
         finally:
             self._showing = before
+
+    def _in_marimo(self) -> list[Any]:
+        import marimo
+
+        more = marimo.accordion({"more: schedule, optimizer, regularisation, run ...": self._sections})
+        return [*self.elements(("lr", "batch_size", "clip")), more]
+
+    def elements(self, names: Sequence[str]) -> list[Any]:
+        """Return the status line, buttons and named controls for marimo."""
+        return build_elements(self, names)
 
     # -- buttons and keys
 
