@@ -36,9 +36,9 @@ def test_a_dashboard_in_marimo_trains_in_the_background_and_is_steered_by_marimo
     seen = curves.locator(".dlw-reading").inner_text()
     expect(curves.locator(".dlw-reading")).not_to_have_text(seen)  # the training thread's pictures reach the page
     expect(curves.get_by_role("group", name=re.compile("LR 1.0e-1"))).to_be_visible()
-    page.get_by_role("button", name="Undo").click()
-    expect(head).to_contain_text("undo is locked in this panel.")
     page.get_by_role("button", name="Start or pause").click()
     expect(head).to_contain_text("paused")
+    page.get_by_role("button", name="Undo").click()
+    expect(head).to_contain_text("undo is locked in this panel.")
     page.get_by_role("tab", name="Layers").click()
     expect(page.locator(".dlw-layers")).to_contain_text("Measured in step")

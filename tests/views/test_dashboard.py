@@ -180,6 +180,7 @@ def test_marimo_gets_the_live_views_with_its_own_controls_which_keep_to_limits_a
     clip._update("norm")
     limit._update(0)
     assert (session.lr, session.clip) == (1e-2, ("norm", 1e-3))
+    board.close()
 
 
 @pytest.mark.slow
