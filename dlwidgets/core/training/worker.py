@@ -70,6 +70,8 @@ class Worker:
         #: Where bursts are done now; the thread that drives; whether what is to be done waits for whoever drives.
         self._thread: threading.Thread | None = None
         self._driver: threading.Thread | None = None
+        #: The worker's own thread that was started last.
+        self._own: threading.Thread | None = None
         self._owed = self._planned = False
         #: When the slice under way is over, by the monotonic clock.
         self._until = math.inf
@@ -146,11 +148,13 @@ class Worker:
         # With the cell's context: without, ipykernel 7.0 raises LookupError on trait updates.
         run = contextvars.copy_context().run
         self._begun, self._until, self._owed = threading.Event(), math.inf, False
-        self._thread = threading.Thread(target=run, args=(self._begin,), name="dlwidgets-training", daemon=True)
+        self._thread = self._own = threading.Thread(
+            target=run, args=(self._begin,), name="dlwidgets-training", daemon=True
+        )
         try:
             self._thread.start()
         except RuntimeError:  # a host without threads, or an interpreter that ends
-            self._thread, self.threadless = None, True
+            self._thread, self._own, self.threadless = None, None, True
             return False
         return True
 
@@ -299,7 +303,10 @@ class Worker:
                 if meanwhile is not None:
                     meanwhile()
             left = end - time.monotonic()
-        return self.idle
+        own, rests = self._own, self.idle
+        if rests and own is not None:
+            own.join(1.0)  # until it has let go of what it held
+        return rests
 
     def _drives(self) -> bool:
         """Whether what is owed is this thread's to do."""
