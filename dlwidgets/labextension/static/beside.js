@@ -88,6 +88,7 @@ export function standBeside({ app, tracker, shell, restorer, palette, kernels, r
 
   /** @param {any} side @param {string} words */
   function say(side, words) {
+    if (side.body.node.textContent === words) return;
     for (const before of [...side.body.widgets]) before.dispose();
     side.body.addWidget(new Widget({ node: element("p", words) }));
   }
@@ -102,7 +103,7 @@ export function standBeside({ app, tracker, shell, restorer, palette, kernels, r
     nameIt(side);
     showPlaces();
     // Before the notebook's kernel is there, a renderer waits for good.
-    while (notebook.content.rendermime?.getFactory(VIEW) === rendermime.getFactory(VIEW)) await new Promise((resolve) => window.setTimeout(resolve, 50));
+    while (!side.isDisposed && notebook.content.rendermime?.getFactory(VIEW) === rendermime.getFactory(VIEW)) await new Promise((resolve) => window.setTimeout(resolve, 50));
     if (side.isDisposed || notebook.isDisposed || side.filled !== model_id) return;
     for (const before of [...side.body.widgets]) before.dispose();
     const renderer = notebook.content.rendermime.createRenderer(VIEW);
@@ -114,10 +115,18 @@ export function standBeside({ app, tracker, shell, restorer, palette, kernels, r
   function follow(side) {
     const { kept } = side, notebook = notebookAt(kept.path);
     nameIt(side);
-    if (!notebook || kept.cell) return;
-    const { picture, session } = kernels.of(notebook), id = session ? viewOf(picture.views, session.number, kept.shown) : "";
+    if (!notebook) return;
+    const { picture, session } = kernels.of(notebook), there = picture?.views.some((/** @type {any} */ one) => one.model_id === side.filled);
+    if (there) side.met = side.filled;
+    // Not what the kernel has not told of yet.
+    else if (picture && side.filled && side.met === side.filled) {
+      side.filled = "";
+      if (kept.cell) say(side, "What was shown here was closed. Run its cell again, and it comes back.");
+    }
+    if (kept.cell) return;
+    const id = session ? viewOf(picture.views, session.number, kept.shown) : "";
     if (id) { void fill(side, id); return; }
-    if (!session && !side.filled) say(side, "No session is there yet. Run the cell that makes one, and its dashboard appears here.");
+    if (!session && !side.filled) say(side, "No session is there. Run the cell that makes one, and its dashboard appears here.");
     const wished = session && `${picture.wishes} ${session.number}`;
     if (session && side.wished !== wished && !kernels.wish("beside", session.number, notebook)) side.wished = wished;
   }
