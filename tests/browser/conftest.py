@@ -148,6 +148,14 @@ def lab(browser, lab_server, request) -> Iterator[Lab]:
 
 
 @pytest.fixture
+def own_desk(lab) -> Lab:
+    """A desk of one's own, for what a shared one would not be the same after: names, lines and kernels that change."""
+    lab.open(["", ""])
+    lab.kernel.execute(PREPARED)
+    return lab
+
+
+@pytest.fixture
 def notebook7(browser, notebook_server, request) -> Iterator[Lab]:
     """A person at Notebook 7, with a fresh browser window and no kernel running."""
     yield from _sit_down(browser, notebook_server, request)

@@ -20,6 +20,7 @@ ARTEFACTS = Path(__file__).parent / "artefacts"
 
 #: What a host itself says at every start, with no widget on the page.
 _NOISE = (
+    "?content=0&hash=0",  # JupyterLab asks once more for the file under the name that it had
     "Could not restore the debugger state",  # asked of a kernel that ends before it has answered
     "reading 'schema'",  # Notebook 7.6 loads the settings of a plugin that it leaves out
     "reading 'Queue'",  # the widgets of ipywidgets 8.1.0 ask MathJax 3 for what its version 2 had

@@ -84,13 +84,13 @@ def test_the_palette_shows_a_session_that_no_cell_shows_and_follows_to_the_next(
     expect(desk.cell(0).locator(".dlw-experiment")).to_be_visible()
 
 
-def test_each_notebook_has_its_panel_which_takes_its_name_and_goes_with_it(desk):
-    page, button = desk.page, "Open this LayerTable beside the notebook"
+def test_each_notebook_has_its_panel_which_takes_its_name_and_goes_with_it(own_desk):
+    desk, page, mine, button = own_desk, own_desk.page, own_desk.path, "Open this LayerTable beside the notebook"
     desk.run_cell(TABLE.format(4))
     desk.cell(0).get_by_role("button", name=button).click()
     text = desk.save().read_text("utf-8")
     (desk.server.root / "second.ipynb").write_text(text.replace("(3, 4)", "(3, 5)"), "utf-8")
-    kernel = page.evaluate(f"{_OF}('desk.ipynb').sessionContext.session.kernel.id")
+    kernel = page.evaluate(f"{_OF}('{mine}').sessionContext.session.kernel.id")
     desk.command("docmanager:open", path="second.ipynb", kernel={"id": kernel})
     desk.back_to(page, "second.ipynb")
     try:
@@ -99,11 +99,11 @@ def test_each_notebook_has_its_panel_which_takes_its_name_and_goes_with_it(desk)
         page.locator(".jp-NotebookPanel:visible").get_by_role("button", name=button).last.click()
         expect(page.locator(".dlwidgets-beside")).to_have_count(2)
         page.evaluate(f"{_OF}('second.ipynb').context.rename('third.ipynb')")
-        first, third = (page.locator(".dlwidgets-beside", has_text=name) for name in ("desk.ipynb", "third.ipynb"))
+        first, third = (page.locator(".dlwidgets-beside", has_text=name) for name in (mine, "third.ipynb"))
         expect(third).to_contain_text("20 parameters")  # 3 x 5 weights and 5 biases
         expect(first).to_contain_text("16 parameters")
         page.evaluate(f"{_OF}('third.ipynb').dispose()")
         expect(third).to_have_count(0)
         first.get_by_role("button", name="Close").click()
     finally:
-        desk.back_to(page, "desk.ipynb")
+        desk.back_to(page, mine)

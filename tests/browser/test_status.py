@@ -35,7 +35,8 @@ def test_a_run_is_paused_from_the_status_bar_while_a_cell_runs_and_no_view_is_in
     expect(bar(desk)).to_contain_text("ready")
     desk.run_cell(LOOP, 1, wait=False)
     expect(press(desk)).to_have_attribute("aria-label", "Pause")
-    desk.cell(1).evaluate("(cell) => cell.scrollIntoView({ block: 'end' })")
+    desk.page.set_viewport_size({"width": 1280, "height": 500})
+    desk.cell(1).locator(".jp-OutputArea-output").evaluate("(output) => output.scrollIntoView({ block: 'end' })")
     expect(Panel(desk.page).bar).not_to_be_in_viewport()
     press(desk).click()
     # The cell ends since the loop has paused: the click was heard beside it.

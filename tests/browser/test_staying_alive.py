@@ -195,17 +195,17 @@ def test_a_saved_notebook_carries_a_picture_of_the_trained_run_beside_every_widg
         board.console[:] = [words for words in board.console if "widget model not found" not in words]
 
 
-def test_two_tabs_on_one_kernel_both_steer_through_a_new_name_and_a_line_that_was_cut(desk):
-    desk.run_cell("session = new_session(); panel = dlw.TrainingPanel(session); panel")
-    first, before, lines = desk.page, desk.path, []
+def test_two_tabs_on_one_kernel_both_steer_through_a_new_name_and_a_line_that_was_cut(own_desk):
+    own_desk.run_cell("session = new_session(); panel = dlw.TrainingPanel(session); panel")
+    first, before, lines = own_desk.page, own_desk.path, []
 
     def carry(line: WebSocketRoute) -> None:
         line.connect_to_server()
         lines.append(line)
 
-    desk.save()
-    desk.context.route_web_socket(re.compile("/channels"), carry)
-    second = desk.open_page(f"{desk.workspace}b")
+    own_desk.save()
+    own_desk.context.route_web_socket(re.compile("/channels"), carry)
+    second = own_desk.open_page(f"{own_desk.workspace}b")
     one, other = Panel(first), Panel(second)
     try:
         other.button("Start").click()
@@ -217,41 +217,41 @@ def test_two_tabs_on_one_kernel_both_steer_through_a_new_name_and_a_line_that_wa
         # The page is as good as closed, as a laptop is; the run goes on, and what it did meanwhile is shown after.
         for line in lines:
             line.close()
-        steps = desk.kernel_eval("session.steps")
-        desk.rename("renamed.ipynb")
-        desk.wait_until(f"session.steps > {steps + 20}")
+        steps = own_desk.kernel_eval("session.steps")
+        own_desk.rename("renamed.ipynb")
+        own_desk.wait_until(f"session.steps > {steps + 20}")
         one.button("Pause").click()
         expect(other.status).to_have_text("paused")
-        expect(other.bar.locator(".dlw-figure").nth(1)).to_have_text(f"step {desk.kernel_eval('session.steps'):,}")
-        steps = desk.kernel_eval("session.steps") + 1
+        expect(other.bar.locator(".dlw-figure").nth(1)).to_have_text(f"step {own_desk.kernel_eval('session.steps'):,}")
+        steps = own_desk.kernel_eval("session.steps") + 1
         other.button("Step").click()
         expect(one.bar.locator(".dlw-figure").nth(1)).to_have_text(f"step {steps:,}")
     finally:
-        desk.rename(before)
+        own_desk.rename(before)
         second.close()
-        desk.back_to(first, before)
+        own_desk.back_to(first, before)
 
 
 # -- nobody looks: nothing is sent
 
 
-def pictures(desk: Lab, seconds: float) -> dict[str, int]:
+def pictures(own_desk: Lab, seconds: float) -> dict[str, int]:
     """Return how many pictures of each view the kernel sends in that time."""
     count = "{name: part.frame for name, part in parts.items()}"
-    before = desk.kernel_eval(count)
-    desk.kernel.execute(f"time.sleep({seconds})")
-    return {name: frame - before[name] for name, frame in desk.kernel_eval(count).items()}
+    before = own_desk.kernel_eval(count)
+    own_desk.kernel.execute(f"time.sleep({seconds})")
+    return {name: frame - before[name] for name, frame in own_desk.kernel_eval(count).items()}
 
 
-def settled(desk: Lab, names: Collection[str]) -> dict[str, int]:
+def settled(own_desk: Lab, names: Collection[str]) -> dict[str, int]:
     """Wait until the page has let the kernel know that nobody sees these views; return the pictures of 1.5 s more."""
 
     def few() -> dict[str, int] | None:
-        sent = pictures(desk, 1.5)
+        sent = pictures(own_desk, 1.5)
         return sent if all(sent[name] <= 1 for name in names) else None
 
-    desk.wait_for(few, f"a rest of {', '.join(names)}")
-    return pictures(desk, 1.5)
+    own_desk.wait_for(few, f"a rest of {', '.join(names)}")
+    return pictures(own_desk, 1.5)
 
 
 #: In a page that asks for it, what unpacks our modules takes longer than anywidget gives a widget to begin.

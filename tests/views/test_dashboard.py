@@ -7,7 +7,6 @@ import gc
 import weakref
 from io import BytesIO
 
-import comm
 import nbformat
 import pytest
 import torch
@@ -19,7 +18,6 @@ from torch import nn
 from dlwidgets.core.base.canvas import render_png
 from dlwidgets.session import Session
 from dlwidgets.views.dashboard import Dashboard
-from dlwidgets.views.training.elements import mirror_control
 from dlwidgets.views.view import View
 
 
@@ -162,25 +160,6 @@ def test_what_is_shown_is_set_in_code_and_a_mistyped_word_gets_a_sentence(wire, 
     with pytest.raises(ValueError, match="show='all'\\): \"simple\" or \"full\" is wanted"):
         Dashboard(session, show="all")
     gc.collect()
-
-
-def test_marimo_gets_the_live_views_with_its_own_controls_which_keep_to_limits_and_locks(session, monkeypatch):
-    monkeypatch.setattr(comm, "create_comm", comm.create_comm)  # marimo puts its own there
-    marimo = pytest.importorskip("marimo", reason="the dashboard in marimo wants marimo")
-    board = Dashboard(session)
-    board.training.limits(lr=(1e-4, 1e-2)).lock("batch_size")
-    shown = board._display_().text
-    least = {"marimo-anywidget": 4, "marimo-slider": 3, "marimo-radio": 1, "marimo-tabs": 1}
-    assert isinstance(board._display_(), marimo.Html) and all(shown.count(name) >= n for name, n in least.items())
-    panel = board.training
-    rate, size, clip, limit = map(mirror_control, (panel.lr, panel.batch_size, panel.clip, panel.limit))
-    assert (rate.steps[0], rate.steps[-1], rate.value) == (1e-4, 1e-2, session.lr)
-    assert size._args.args["disabled"] and not rate._args.args["disabled"]
-    rate._update(len(rate.steps) - 1)
-    clip._update("norm")
-    limit._update(0)
-    assert (session.lr, session.clip) == (1e-2, ("norm", 1e-3))
-    board.close()
 
 
 @pytest.mark.slow

@@ -912,14 +912,15 @@ PAPER = {"light": "#ffffff", "dark": "#111111"}
 @pytest.mark.parametrize("name", ["faint", "blue", "orange", "green", "red", "ink", "ink-2"])
 def test_text_in_every_colour_can_be_read_on_every_ground(theme, name):
     rules = dict(re.findall(r"([^{}]*)\{([^{}]*)\}", re.sub(r"/\*.*?\*/", "", style(), flags=re.DOTALL)))
-    (rule,) = (
+    inside, outside = (
         body
         for selector, body in rules.items()
         if "--dlw-ink:" in body and ("dark" in selector) == (theme == "dark")
     )
-    colours = dict(re.findall(r"--dlw-([\w-]+):\s*(?:var\([^,]*,\s*)?(#[0-9a-f]{6})", rule))
-    for ground in (PAPER[theme], colours["paper"], colours["fill"], colours["wash"], colours["blue-wash"]):
-        assert contrast(colours[name], ground) >= 4.5, ground
+    for body in (inside, inside + outside):  # in Jupyter, and where another host has the page
+        colours = dict(re.findall(r"--dlw-([\w-]+):\s*(?:var\([^,]*,\s*)?(#[0-9a-f]{6})", body))
+        for ground in (PAPER[theme], colours["paper"], colours["fill"], colours["wash"], colours["blue-wash"]):
+            assert contrast(colours[name], ground) >= 4.5, ground
 
 
 @pytest.mark.parametrize("kind", [ActivationBrowser, ConfusionGrid, Curves, Doctor, FineTunePanel, LayerTable])
