@@ -125,6 +125,8 @@ def test_after_a_reload_the_line_is_there_and_where_the_extension_is_disabled_vi
     finally:
         told.unlink()
         desk.reload()
+        # A page that still asks for its widgets while they are closed complains.
+        expect(Panel(desk.page).status).to_have_text("running")
 
 
 def test_in_notebook_7_the_line_stands_beside_the_menus(notebook7):
