@@ -229,13 +229,19 @@ class BorrowedModel:
                     now.copy_(copy)
         # A backward pass that waits asks for the versions of what it has kept, which is as it was.
         same = [(t, was) for t, was in self._versions if t.untyped_storage()._cdata in self._copies]
-        put = torch._C._autograd._unsafe_set_version_counter  # type: ignore[attr-defined]
-        try:
-            if same:
-                put(*zip(*same))
-        except TypeError:  # torch 2.6 takes one tensor at a time
-            for tensor, was in same:
-                put(tensor, was)
+        for arguments in [tuple(zip(*same))] if same and _puts_several() else same:
+            torch._C._autograd._unsafe_set_version_counter(*arguments)  # type: ignore[attr-defined]
+
+
+@cache
+def _puts_several() -> bool:
+    """Say whether torch puts several counters back at once; 2.6 does not."""
+    # Asked once: a refusal spells out all that it was given.
+    try:
+        torch._C._autograd._unsafe_set_version_counter((), ())  # type: ignore[attr-defined]
+    except TypeError:
+        return False
+    return True
 
 
 class _Writes(TorchDispatchMode):

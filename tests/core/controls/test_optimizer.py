@@ -19,6 +19,7 @@ Y = torch.arange(COUNT) % 3
 NAMES = [
     "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "SGD",
 ]  # fmt: skip
+MUON = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has it from 2.9 on")
 
 
 def net():
@@ -255,7 +256,7 @@ def test_what_was_unfrozen_trains_under_an_optimizer_that_a_factory_makes_withou
 @pytest.mark.parametrize(
     ("wanted", "why"),
     [
-        ("muon", "Muon only supports 2D parameters"),
+        pytest.param("muon", "Muon only supports 2D parameters", marks=MUON),
         ("sparseadam", "SparseAdam moves sparse gradients alone"),
         (lambda p: torch.optim.SGD(p, lr=-1.0), "Invalid learning rate: -1.0"),
         (lambda p: torch.optim.LBFGS(p), "LBFGS evaluates the loss several times a step"),
@@ -278,7 +279,7 @@ def test_what_cannot_be_applied_is_rejected_and_the_run_goes_on_with_the_old_one
     assert not made.rejected
 
 
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch has it from 2.9 on")
+@MUON
 def test_muon_trains_matrices():
     made = session(model=nn.Sequential(nn.Linear(6, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False)))
     made.step(2)

@@ -33,7 +33,7 @@ def by_scikit_learn(t, s):
         return [
             sk.roc_auc_score(t, s) if 0 < t.sum() < len(t) else np.nan,
             sk.average_precision_score(t, s) if t.any() else np.nan,
-            sk.brier_score_loss(t, s, labels=[0, 1]) if 0 <= s.min() and s.max() <= 1 else np.nan,
+            sk.brier_score_loss(t, s, pos_label=1) if 0 <= s.min() and s.max() <= 1 else np.nan,
         ]
 
 

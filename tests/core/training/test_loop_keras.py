@@ -181,6 +181,9 @@ def test_label_smoothing_is_that_of_keras():
     assert_same_weights(model, train_plainly(draw_model(), IMAGES, hot, loss, 1))
 
 
+@pytest.mark.skipif(
+    tuple(map(int, keras.__version__.split(".")[:2])) < (3, 13), reason="its gradient was not finite in Keras 3.11"
+)
 def test_unknown_classes_are_left_out():
     unknown = np.where(np.arange(48) % 5, CLASSES, -1)
     model = draw_model()
