@@ -23,6 +23,7 @@ const STYLE = `
 .dlwidgets-status .dlwidgets-found { color: var(--dlwidgets-orange); }
 .dlwidgets-status .dlwidgets-aloud { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 .dlwidgets-menu .dlwidgets-refused { opacity: 0.5; }
+.dlwidgets-menu .lm-mod-toggled > .lm-Menu-itemIcon::before { content: "✓"; }
 .jp-StatusBar-Right:has(> .dlwidgets-status) { flex: 0 1 auto; min-width: 0; }
 .jp-StatusBar-Right:has(> .dlwidgets-status) > :not(.jp-Notification-Status) { flex-shrink: 1; min-width: 0; overflow: hidden; }
 .jp-StatusBar-Right > .dlwidgets-status.dlwidgets-status { flex-shrink: 0; overflow: visible; }
