@@ -62,7 +62,7 @@ def test_a_dashboard_in_voila_is_an_app_that_trains_within_the_teachers_limits(v
     expect(panel.status).to_have_text("paused")
 
 
-def test_an_experiment_in_dark_voila_is_readable_at_any_width_and_says_when_its_kernel_has_gone(visitor):
+def test_an_experiment_in_dark_voila_is_readable_at_any_width(visitor):
     visitor.theme = "dark"
     page = visitor.open([CELL.format(view="dlw.Experiment(session, 'lr', 'curves', 'confusion')")])
     Panel(page).button("Start").click()
