@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, expect
 
 from .lab import Lab
 from .panel import Panel
+from .test_staying_alive import subshells
 
 SESSION = "session = quick_session()\npanel = dlw.TrainingPanel(session)\npanel"
 #: What goes on until the session is paused; a hundred lines have the panel scroll out of sight.
@@ -30,6 +31,7 @@ def press(person: Lab) -> Locator:
     return person.page.locator(".dlwidgets-press")
 
 
+@subshells
 def test_a_run_is_paused_from_the_status_bar_while_a_cell_runs_and_no_view_is_in_sight(desk):
     desk.run_cell(SESSION)
     expect(bar(desk)).to_contain_text("ready")
