@@ -33,6 +33,7 @@ from .core.base.history import History
 from .core.base.ledger import Entry
 from .core.base.numbers import read_count, read_integer, read_number
 from .core.base.slices import unpaused
+from .core.base.threads import make_thread
 from .core.base.trees import slice_rows
 from .core.base.words import pluralize, quote_error
 from .core.controls.clipping import clipping
@@ -718,10 +719,8 @@ class Session(HasTraits):
             except BaseException as error:  # noqa: BLE001 - it belongs to who asked
                 future.set_exception(error)
 
-        # With the cell's context: without, ipykernel 7.0 raises LookupError on trait updates.
-        run = contextvars.copy_context().run
         try:
-            threading.Thread(target=run, args=(do,), name="dlwidgets-background", daemon=True).start()
+            make_thread(do, "dlwidgets-background").start()
         except RuntimeError:  # a host without threads
             do()
         return future

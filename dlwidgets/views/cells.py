@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import os
 import signal
 import sys
@@ -65,10 +64,7 @@ def renew_soon(display_id: str) -> None:
     if view is None or display_id in _due or not _pages_keep(view):
         return
     _due.add(display_id)
-    # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
-    run = contextvars.copy_context().run
-    thread = threading.Thread(None, run, "dlwidgets-picture", (_renew_later, display_id), daemon=True)
-    if not start_where_shown(thread):
+    if not start_where_shown(lambda: _renew_later(display_id), "dlwidgets-picture"):
         _due.discard(display_id)
 
 

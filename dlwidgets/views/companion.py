@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import itertools
 import json
 import math
@@ -69,9 +68,7 @@ class Companion:
         for session in numbered_sessions().values():
             self._follow(session)
         self._after_cells()
-        # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
-        run = contextvars.copy_context().run
-        start_where_shown(threading.Thread(target=run, args=(self._work,), name="dlwidgets-companion", daemon=True))
+        start_where_shown(self._work, "dlwidgets-companion")
 
     def _after_cells(self) -> None:
         """Tell after each cell: names, views and sessions may be others."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
+from typing import Any
 
 from ..core.base.frontend import find_frontend
+from ..core.base.threads import make_thread
 
 
 def shows_threads() -> bool:
@@ -12,12 +14,12 @@ def shows_threads() -> bool:
     return find_frontend().shows_threads
 
 
-def start_where_shown(thread: threading.Thread) -> bool:
-    """Start a thread that sends; say whether it can, and is seen."""
+def start_where_shown(work: Callable[[], Any], name: str) -> bool:
+    """Start a thread that sends; say whether it can and is seen."""
     if not shows_threads():
         return False
     try:
-        thread.start()
+        make_thread(work, name).start()
     except RuntimeError:  # a host without threads, or an interpreter that ends
         return False
     return True

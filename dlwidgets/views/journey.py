@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +43,7 @@ class Journey:
             self.busy, self.said = "", said
             self._changed()
 
-        # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
-        run = contextvars.copy_context().run
-        thread = threading.Thread(target=run, args=(go,), name="dlwidgets-going-back", daemon=True)
-        if not start_where_shown(thread):
+        if not start_where_shown(go, "dlwidgets-going-back"):
             go()
         self._changed()
         return True

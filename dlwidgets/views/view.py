@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import contextvars
 import gzip
 import itertools
 import json
@@ -481,11 +480,7 @@ class _Reminder:
         with cls._lock:
             cls._views.add(view)
             if not cls._running:
-                cls._running = True
-                # ipykernel 7.0 raises LookupError on a message from a thread without the cell's context.
-                run = contextvars.copy_context().run
-                thread = threading.Thread(None, run, "dlwidgets-reminder", (cls._work,), daemon=True)
-                cls._running = start_where_shown(thread)
+                cls._running = start_where_shown(cls._work, "dlwidgets-reminder")
 
     @classmethod
     def _work(cls) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import contextvars
 import math
 import signal
 import threading
@@ -19,6 +18,7 @@ from ..base import machine
 from ..base.comm_pump import find_pump
 from ..base.frontend import find_frontend
 from ..base.random_state import TURN
+from ..base.threads import make_thread
 from .resources import give_back_freed_memory, keep_freed_memory
 
 #: How often what is to be done amid a drive is done, and how long a slice on an event loop takes [s].
@@ -145,12 +145,8 @@ class Worker:
     def _start(self) -> bool:
         """Start a thread; say whether that could be."""
         self.free_main_pool()
-        # With the cell's context: without, ipykernel 7.0 raises LookupError on trait updates.
-        run = contextvars.copy_context().run
         self._begun, self._until, self._owed = threading.Event(), math.inf, False
-        self._thread = self._own = threading.Thread(
-            target=run, args=(self._begin,), name="dlwidgets-training", daemon=True
-        )
+        self._thread = self._own = make_thread(self._begin, "dlwidgets-training")
         try:
             self._thread.start()
         except RuntimeError:  # a host without threads, or an interpreter that ends
