@@ -27,6 +27,8 @@ const STYLE = `
 .jp-StatusBar-Right:has(> .dlwidgets-status) { flex: 0 1 auto; min-width: 0; }
 .jp-StatusBar-Right:has(> .dlwidgets-status) > :not(.jp-Notification-Status) { flex-shrink: 1; min-width: 0; overflow: hidden; }
 .jp-StatusBar-Right > .dlwidgets-status.dlwidgets-status { flex-shrink: 0; overflow: visible; }
+/* In Notebook 7 the menus need the room, and a panel beside says the same. */
+@media (max-width: 1500px) { body:not(:has(.jp-StatusBar-Right)):has(.dlwidgets-beside) .dlwidgets-status :is(.dlwidgets-epoch, .dlwidgets-loss, .dlwidgets-state) { display: none; } }
 @media (max-width: 1000px) { .dlwidgets-status [data-status="running"] .dlwidgets-state { display: none; } }
 @media (max-width: 860px) { .dlwidgets-status .dlwidgets-loss { display: none; } }
 @media (max-width: 760px) { .dlwidgets-status .dlwidgets-epoch, .dlwidgets-status .dlwidgets-word { display: none; } .dlwidgets-status .dlwidgets-name { max-width: 12ch; } }
